@@ -1,0 +1,1 @@
+"""What is true about a cluster. Pure: no clock, no network, no terminal."""

@@ -1,0 +1,1 @@
+"""One file a verb: flags in, stages called, result out. No logic."""

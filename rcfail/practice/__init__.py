@@ -1,0 +1,1 @@
+"""Practice on real servers: labs and the demo."""

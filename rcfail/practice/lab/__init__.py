@@ -1,0 +1,1 @@
+"""Practice clusters of real servers on this machine."""

@@ -1,0 +1,1 @@
+"""From results to what is printed; the only import of rich."""

@@ -1,0 +1,1 @@
+"""What the user set, read once into frozen sections."""

@@ -1,0 +1,1 @@
+"""Everything that happens on a socket, and the only import of redis."""

@@ -1,0 +1,192 @@
+"""CLUSTER NODES replies into beliefs, and back into text.
+
+A thousand views of a thousand nodes are a million lines, and nearly all of them say the same. So a
+well-formed reply is cut by one regular expression, its ping and pong times put aside, and what is left
+looked up whole: only a line that was never seen before is read field by field. A reply with anything odd in
+it takes the careful path, line by line.
+
+Every line that is not blank ends as a Belief, as a Problem, or as both when a part of it could be read
+(parse_line says which). A line has at most one Problem, with all its reasons.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from threading import Lock
+from typing import NamedTuple
+
+from rcfail.cluster.nouns import Belief, NodeId, NodesReply, NodeTable, Problem, Pulse
+from rcfail.cluster.parse_line import LineReading, read_line
+
+# id, address, flags, primary · ping and pong · epoch, link, slots. What the fields hold is judged by read_line.
+_SHAPE = re.compile(
+    r"^([0-9a-f]{40} \S+ \S+ \S+) ([0-9]{1,20} [0-9]{1,20}) (\S.*)$",
+    re.ASCII | re.MULTILINE,
+)
+_SPACE = " \t\r\v\f"
+
+# A long watch meets ever new lines and tables. One round of 1,000 nodes that all disagree still fits.
+_MOST_LINES = 50_000
+_MOST_TABLES = 2_000
+
+
+class NumberedLine(NamedTuple):
+    """One line as it came, without its newline; `number` counts from 1."""
+
+    number: int
+    text: str
+
+
+class NodesReader:
+    """Reads CLUSTER NODES replies; equal tables, beliefs and strings come out as the same objects.
+
+    Make one for a whole run. Safe to use from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._beliefs: dict[str, Belief] = {}
+        self._tables: dict[tuple[str, ...], NodeTable] = {}
+
+    def read(self, text: str) -> NodesReply:
+        """Read one reply. Total: any text gives a NodesReply, what cannot be read is in `table.problems`."""
+        reply = self._read_well_formed(text)
+        return reply if reply is not None else self.read_lines(numbered_lines(text), text)
+
+    def read_lines(self, lines: Iterable[NumberedLine], text: str) -> NodesReply:
+        """The careful path: read each line by itself. `text` is kept as `odd_text` if any has a problem."""
+        found: list[tuple[str, str, Belief]] = []
+        problems: list[Problem] = []
+        first_seen: dict[NodeId, int] = {}
+        myself: list[NodeId] = []
+        for number, raw in lines:
+            line = raw.strip(_SPACE)
+            if not line:
+                continue
+            reading = self._reading(line)
+            reasons = list(reading.reasons)
+            belief = reading.belief
+            if belief is not None:
+                found.append((belief.line, reading.pulse, belief))
+                if first_seen.setdefault(belief.node_id, number) != number:
+                    reasons.append(f"node id is already in line {first_seen[belief.node_id]}")
+                if reading.myself:
+                    if myself:
+                        reasons.append("another line is marked myself too")
+                    myself.append(belief.node_id)
+            if reasons:
+                problems.append(Problem(number, raw, "; ".join(reasons)))
+        found.sort(key=lambda item: item[:2])
+        beliefs = tuple(belief for _, _, belief in found)
+        table = self._table_with(beliefs, tuple(problems)) if problems else self._table_of(beliefs)
+        pulses = " ".join([pulse for _, pulse, _ in found])
+        return NodesReply(table, tuple(sorted(set(myself))), pulses, text if problems else "")
+
+    def _read_well_formed(self, text: str) -> NodesReply | None:
+        """The fast path, or None when the text is not in the one form that servers print today."""
+        without_myself, myself = _without_myself(text)
+        if without_myself is None:
+            return None
+        rows = _SHAPE.findall(without_myself)
+        if len(rows) != text.count("\n") + (not text.endswith("\n") and text != ""):
+            return None
+        rows.sort()
+        lines = tuple([f"{head} 0 0 {tail}" for head, _, tail in rows])
+        table = self._tables.get(lines) or self._new_table(lines)
+        if table is None:
+            return None
+        return NodesReply(table, myself, " ".join([pulse for _, pulse, _ in rows]))
+
+    def _new_table(self, lines: tuple[str, ...]) -> NodeTable | None:
+        """The table of these lines, or None when one of them is odd or two have the same id."""
+        with self._lock:
+            known = self._tables.get(lines)
+            if known is not None:
+                return known
+            beliefs: list[Belief] = []
+            for line in lines:
+                belief = self._beliefs.get(line)
+                if belief is None:
+                    belief, _, _, reasons = read_line(line)
+                    if belief is None or reasons or belief.line != line:
+                        return None
+                    belief = self._keep(belief)
+                beliefs.append(belief)
+            if len({belief.node_id for belief in beliefs}) != len(beliefs):
+                return None
+            return self._keep_table(tuple(beliefs))
+
+    def _reading(self, line: str) -> LineReading:
+        shape = _SHAPE.fullmatch(line)
+        if shape and "myself" not in line:
+            known = self._beliefs.get(f"{shape[1]} 0 0 {shape[3]}")
+            if known is not None:
+                return LineReading(known, shape[2])
+        reading = read_line(line)
+        if reading.belief is None or reading.reasons:
+            return reading
+        with self._lock:
+            return reading._replace(belief=self._keep(reading.belief))
+
+    def _table_of(self, beliefs: tuple[Belief, ...]) -> NodeTable:
+        lines = tuple([belief.line for belief in beliefs])
+        with self._lock:
+            return self._tables.get(lines) or self._keep_table(beliefs)
+
+    def _table_with(self, beliefs: tuple[Belief, ...], problems: tuple[Problem, ...]) -> NodeTable:
+        # The first line of an id stands, so the later ones are put in before it.
+        return NodeTable(beliefs, problems, {belief.node_id: belief for belief in reversed(beliefs)})
+
+    def _keep(self, belief: Belief) -> Belief:
+        if len(self._beliefs) >= _MOST_LINES:
+            self._beliefs.clear()
+        return self._beliefs.setdefault(belief.line, belief)
+
+    def _keep_table(self, beliefs: tuple[Belief, ...]) -> NodeTable:
+        if len(self._tables) >= _MOST_TABLES:
+            self._tables.clear()
+        table = NodeTable(beliefs, (), {belief.node_id: belief for belief in beliefs})
+        # The key is made of the beliefs' own strings: a new table costs its pointers, not its text.
+        return self._tables.setdefault(tuple([belief.line for belief in beliefs]), table)
+
+
+def numbered_lines(text: str) -> list[NumberedLine]:
+    """The lines of a text, blank ones too. Only a newline ends a line: a host name may hold anything else."""
+    return [NumberedLine(number, line) for number, line in enumerate(text.split("\n"), 1)]
+
+
+def _without_myself(text: str) -> tuple[str | None, tuple[NodeId, ...]]:
+    """The text without its one `myself,` and whose line that was; None when it is not at its usual place."""
+    count = text.count("myself")
+    if count == 0:
+        return text, ()
+    at = text.find(" myself,")
+    head = text[text.rfind("\n", 0, at) + 1 : at] if at > 0 else ""
+    if count > 1 or head[40:41] != " " or head.count(" ") != 1:
+        return None, ()
+    return f"{text[:at]} {text[at + len(' myself,') :]}", (NodeId(head[:40]),)
+
+
+def render_line(belief: Belief, pulse: Pulse | str, myself: bool = False) -> str:
+    """One line of CLUSTER NODES, without newline. `pulse` may also be the text "ping pong".
+
+    It is made from `belief.line`: who changes a belief's other fields by hand must change its `line` too.
+    """
+    node_id, place, flags, primary, _, _, rest = belief.line.split(" ", 6)
+    if myself:
+        flags = "myself" if flags == "noflags" else f"myself,{flags}"
+    beat = pulse if isinstance(pulse, str) else f"{pulse.ping_sent_unix_ms} {pulse.pong_received_unix_ms}"
+    return f"{node_id} {place} {flags} {primary} {beat} {rest}"
+
+
+def render_reply(reply: NodesReply) -> str:
+    """The CLUSTER NODES text of a reply: reading it again gives an equal reply."""
+    if reply.odd_text:
+        return reply.odd_text
+    numbers = reply.pulses.split(" ")
+    lines = [
+        render_line(belief, f"{numbers[2 * at]} {numbers[2 * at + 1]}", belief.node_id in reply.myself)
+        for at, belief in enumerate(reply.table.beliefs)
+    ]
+    return "".join([f"{line}\n" for line in lines])

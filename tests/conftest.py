@@ -1,0 +1,32 @@
+"""What every test stands on: a plain terminal, and in CI no test that quietly does not run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No colours, eighty columns, and nothing of the user's own settings."""
+    for name in list(os.environ):
+        if name.startswith("RCFAIL_") and name not in ("RCFAIL_LAB_HOME", "RCFAIL_TESTS_NO_SKIP"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("REDISCLI_AUTH", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With RCFAIL_TESTS_NO_SKIP everything that a test may need is installed, so a skip is a failure."""
+    report = yield
+    if os.environ.get("RCFAIL_TESTS_NO_SKIP") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
+    return report

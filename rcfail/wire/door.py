@@ -1,0 +1,254 @@
+"""The one door to a server: read many things, or say one thing once.
+
+Every conversation is one fresh, direct connection to one node: no pool, no retry, no redirect, nothing sent
+that the caller did not ask for, but AUTH where there is a password. What goes wrong is a value that stands
+where the reply would stand, so that nothing is lost of what the node did say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from redis.connection import Connection, DefaultParser
+from redis.exceptions import RedisError, ResponseError
+
+from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.cluster.observation import SilenceReason
+from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
+from rcfail.wire.dial import dial
+from rcfail.wire.refusals import Refusal, RefusalKind, auth_refusal_of, foreign_speech, refusal_of, unheard
+from rcfail.wire.secret import NOBODY, Credentials
+
+Command = Sequence[str | int | bytes]
+Reply: TypeAlias = "str | int | tuple[Reply, ...] | Refusal | None"
+
+NOT_REDIS = "does not speak the Redis protocol"
+_LONGEST_TEXT = 300
+
+# What the parsers of redis-py raise when bytes are not the protocol: their own errors, int() of a word, arrays
+# without end nested in each other, lengths that no memory holds.
+_UNREADABLE = (RedisError, OSError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError, MemoryError)
+
+
+class Door:
+    """Opens connections to single nodes, as one user, within bounds."""
+
+    def __init__(
+        self,
+        credentials: Credentials = NOBODY,
+        bounds: Bounds | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        parser: type[Any] = DefaultParser,
+    ) -> None:
+        self.credentials = credentials
+        self.bounds = bounds or Bounds()
+        self.clock = clock
+        self._parser: type[Any] = _plain_errors(parser)
+
+    def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
+        """Connect, for several reads on one connection; use it in a `with`. Never raises: reads then say why."""
+        conversation = Conversation(self.credentials, self.bounds, deadline)
+        conversation.connect(endpoint, self._parser)
+        return conversation
+
+    def read(self, endpoint: Endpoint, commands: Iterable[Command], *, deadline: Deadline) -> tuple[Reply, ...]:
+        """Send commands that change nothing in one write, and return one reply, or Refusal, for each. Never raises.
+
+        Texts come as str (bytes that are no UTF-8 as backslash escapes), arrays as tuples.
+        """
+        with self.open(endpoint, deadline=deadline) as conversation:
+            return conversation.read(commands)
+
+    def say(
+        self, endpoint: Endpoint, command: Command, *, expect_id: NodeId | None = None, deadline: Deadline
+    ) -> Reply:
+        """Send one changing command once. Never raises.
+
+        With `expect_id`, CLUSTER MYID is read first on the same connection; where another node answers,
+        nothing is sent and the Refusal is WRONG_NODE. A Refusal NO_ANSWER means that nothing was sent either;
+        SENT_NO_ANSWER that the command left and may have been carried out; every other one is the server's no.
+        """
+        with self.open(endpoint, deadline=deadline) as conversation:
+            hindrance = conversation.authenticate()
+            if hindrance is None and expect_id is not None:
+                hindrance = _wrong_node(conversation.read([("CLUSTER", "MYID")])[0], expect_id)
+            return hindrance or conversation.send_once(command)
+
+
+class Conversation:
+    """One connection to one node. After the first failure every read returns that failure."""
+
+    def __init__(self, credentials: Credentials, bounds: Bounds, deadline: Deadline) -> None:
+        self._credentials = credentials
+        self._bounds = bounds
+        self._deadline = deadline
+        self._auth_due = credentials.password is not None
+        self._connection: _Direct | None = None
+        self.failure: Refusal | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+    def connect(self, endpoint: Endpoint, parser: type[Any]) -> None:
+        """Dial once. What fails becomes `failure`."""
+        try:
+            if self._deadline.passed():
+                raise Unheard(SilenceReason.NO_TIME, "the deadline passed before this node was asked")
+            self._connection = _Direct(dial(endpoint, self._bounds, self._deadline), parser)
+        except Unheard as error:
+            self.failure = unheard(error.reason, error.text)
+
+    def read(self, commands: Iterable[Command], *, deadline: Deadline | None = None) -> tuple[Reply, ...]:
+        """One write, and one reply or Refusal for each command, within `read_s` and the deadline in all.
+
+        A `deadline` here can only shorten. AUTH, where it is due, goes out in the same write: it costs no time.
+        """
+        asked = [_encoded(command) for command in commands]
+        auth = self._credentials.auth if self._auth_due else None
+        replies = self._exchange([_encoded(auth), *asked] if auth else asked, deadline or self._deadline)
+        if auth and self.failure is None:
+            self._auth_due = False
+        if not auth:
+            return tuple(replies)
+        refused = self._auth_refusal(replies[0])
+        if refused is None:
+            return tuple(replies[1:])
+        self.failure = self.failure or refused
+        return (refused,) * len(asked)
+
+    def authenticate(self) -> Refusal | None:
+        """Send AUTH alone, if it is due, and return what hinders, if anything does."""
+        if self.failure is None and self._auth_due:
+            self.read(())
+        return self.failure
+
+    def send_once(self, command: Command) -> Reply:
+        """Send one changing command. Once it may have left, no answer is a kind of its own."""
+        if self._connection is None or self.failure is not None:
+            return self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
+        reply = self._exchange([_encoded(command)], self._deadline)[0]
+        sent = self._connection.bound.bytes_out > 0
+        if sent and isinstance(reply, Refusal) and reply.kind is RefusalKind.NO_ANSWER:
+            return Refusal(RefusalKind.SENT_NO_ANSWER, reply.text, reply.silence)
+        return reply
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline) -> list[Reply]:
+        """The replies that came, then the failure for each one that did not."""
+        replies: list[Reply] = []
+        if self._connection is not None and self.failure is None:
+            bound = self._connection.bound
+            try:
+                bound.begin(self._bounds.read_s, self._bounds.reply_bytes, _earlier(deadline, self._deadline))
+                self._connection.send(commands)
+                while len(replies) < len(commands):
+                    replies.append(self._printable(self._connection.next_reply()))
+            except Unheard as error:
+                self.failure = foreign_speech(bound.head) or unheard(error.reason, error.text)
+            except _UNREADABLE:
+                # What the parser says is not passed on: it quotes the bytes that came.
+                self.failure = foreign_speech(bound.head) or unheard(SilenceReason.GARBAGE, NOT_REDIS)
+        failure = self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
+        return [*replies, *[failure] * (len(commands) - len(replies))]
+
+    def _printable(self, reply: Reply) -> Reply:
+        """An error text is printed, and a server may quote in it what it was sent: it must not hold the password."""
+        if not isinstance(reply, Refusal):
+            return reply
+        password = self._credentials.password
+        text = password.scrub(reply.text) if password else reply.text
+        return Refusal(reply.kind, text[:_LONGEST_TEXT], reply.silence)
+
+    def _auth_refusal(self, reply: Reply) -> Refusal | None:
+        if reply == "OK":
+            return None
+        if not isinstance(reply, Refusal):
+            return unheard(SilenceReason.GARBAGE, "the answer to AUTH is none that Redis gives")
+        return reply if reply.kind is RefusalKind.NO_ANSWER else auth_refusal_of(reply.text)
+
+
+class _Direct(Connection):
+    """redis-py's packer and parser on a socket of ours, without any command of its own.
+
+    By default it would send up to four commands at connect, each waited for. `redis_connect_func` replaces
+    that, in every supported version of redis-py, by what only readies the parser.
+    """
+
+    def __init__(self, bound: BoundSocket, parser: type[Any]) -> None:
+        self.bound = bound
+        super().__init__(  # type: ignore[no-untyped-call]
+            protocol=2,
+            parser_class=parser,
+            encoding_errors="backslashreplace",
+            socket_read_size=65536,
+            redis_connect_func=_ready_parser,
+        )
+        self.connect()  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> Any:
+        return self.bound
+
+    def send(self, commands: list[tuple[bytes, ...]]) -> None:
+        for chunk in self.pack_commands(commands):  # type: ignore[no-untyped-call]
+            self.bound.sendall(chunk)
+
+    def next_reply(self) -> Reply:
+        try:
+            return _plain(self.read_response(disable_decoding=True, disconnect_on_error=False))
+        except ResponseError as error:
+            return _plain(error)
+
+
+def _ready_parser(connection: Any) -> None:
+    connection._parser.on_connect(connection)
+
+
+def _plain_errors(parser: type[Any]) -> type[Any]:
+    """The same parser, which hands out every error reply as a value with its whole text.
+
+    With its own table the parser raises LOADING and NOAUTH as broken connections and, in pure Python, stands
+    before that reply for ever; and it takes the code off the text.
+    """
+    return type(f"PlainErrors{parser.__name__}", (parser,), {"EXCEPTION_CLASSES": {}})
+
+
+def _plain(value: Any) -> Reply:
+    """A parser's value as text, number, nothing, tuple or Refusal."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, (list, tuple, set)):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return tuple(_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, ResponseError):
+        return refusal_of(str(value))
+    return str(value)
+
+
+def _encoded(command: Command) -> tuple[bytes, ...]:
+    return tuple(
+        word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape") for word in command
+    )  # fmt: skip
+
+
+def _earlier(one: Deadline, other: Deadline) -> Deadline:
+    return one if one.remaining_s() <= other.remaining_s() else other
+
+
+def _wrong_node(reply: Reply, expect_id: NodeId) -> Refusal | None:
+    if reply == expect_id:
+        return None
+    if isinstance(reply, Refusal):
+        return reply
+    return Refusal(RefusalKind.WRONG_NODE, f"expected node {expect_id}, but {str(reply)[:80]!r} answers there")

@@ -1,0 +1,77 @@
+"""How findings name things: counts, nodes, slots, times and commands, the same in every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rcfail.cluster.nouns import Endpoint, NodeId, SlotRange
+from rcfail.cluster.snapshot import Node, Snapshot
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 node`, `3 nodes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listing(words: Iterable[str], most: int = 3) -> str:
+    """`a`, `a and b`, `a, b, c and 4 more`."""
+    said = list(words)
+    if len(said) > most:
+        return f"{', '.join(said[:most])} and {len(said) - most} more"
+    return " and ".join((", ".join(said[:-1]), said[-1])) if len(said) > 1 else "".join(said)
+
+
+def called(node: Node) -> str:
+    """A node in a sentence: its address and short id, or the id alone where nobody lists an address."""
+    return node.label if node.endpoint or node.address.endpoint else f"node {node.short}"
+
+
+def named(snapshot: Snapshot, ids: Iterable[NodeId], most: int = 3) -> str:
+    """The nodes of these ids in a sentence, by address, then id."""
+    nodes = (snapshot.nodes.get(each) for each in ids)
+    labels = [called(node) for node in nodes if node is not None]
+    return listing(sorted(labels), most)
+
+
+def slots_text(ranges: Sequence[SlotRange], most: int = 4) -> str:
+    """`5461 slots (0-5460)`, `3 slots (7, 9, 12)`; long lists are cut and counted."""
+    total = sum(last - first + 1 for first, last in ranges)
+    pieces = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    if len(pieces) > most:
+        pieces = [*pieces[:most], f"and {len(pieces) - most} more ranges"]
+    return f"{counted(total, 'slot')} ({', '.join(pieces)})"
+
+
+def duration(milliseconds: float) -> str:
+    """`0.4 s`, `12 s`, `7 min`, `3 h`, `2 days`: as exact as a reader needs it."""
+    seconds = milliseconds / 1000
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
+def redis_cli(endpoint: Endpoint | None, *words: str) -> str:
+    """A redis-cli command for one node, safe to paste: the address was sent by a server, so it is quoted."""
+    import shlex  # only where something is wrong
+
+    place = ("-h", endpoint.host, "-p", str(endpoint.port)) if endpoint else ("-h", "HOST", "-p", "PORT")
+    return shlex.join(("redis-cli", *place, *words))
+
+
+def rcfail(verb: str, endpoint: Endpoint | None, *words: str) -> str:
+    """An rcfail command with a seed, safe to paste."""
+    import shlex
+
+    return shlex.join(("rcfail", verb, *words, *(("-s", str(endpoint)) if endpoint else ())))
+
+
+def answering(snapshot: Snapshot, without: NodeId | None = None) -> Endpoint | None:
+    """A node that answers and is not the one named: where the next command can be typed."""
+    for view in snapshot.views:
+        if view.reply is not None and view.observer != without:
+            return view.endpoint
+    return None

@@ -1,0 +1,5 @@
+"""`python -m rcfail`, where the script is not on PATH."""
+
+from rcfail.cli import main
+
+main()

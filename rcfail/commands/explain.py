@@ -1,0 +1,90 @@
+"""`rcfail explain`: the runbook page of a finding, with the catalogue's facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from rcfail.commands.options import Verb
+from rcfail.errors import UsageFault
+from rcfail.exits import ExitCode
+from rcfail.health.catalogue import BY_CODE, ENTRIES, Entry
+from rcfail.pages import page_of
+from rcfail.render.lines import Line, Span, Style, line, span, wrapped
+from rcfail.render.outcome import Json, Outcome
+from rcfail.render.words import PROMISE_WORDS, severity_style
+
+_COLUMN = 24
+
+
+@click.command(cls=Verb, example="rcfail explain slots-failed\nrcfail explain")
+@click.argument("code", required=False)
+def explain(code: str | None) -> Outcome:
+    """Explain a finding: what it means, how to confirm it, what to do.
+
+    CODE is what stands beside the number of a finding in `rcfail health`. Without it, all codes are listed.
+    Needs no cluster.
+    """
+    if code is None:
+        return Outcome(
+            "explain", ExitCode.OK, text=_list, data=lambda: {"findings": [_facts(each) for each in ENTRIES]}
+        )
+    entry = known_code(code)
+    page = page_of(entry.code)
+    return Outcome(
+        "explain",
+        ExitCode.OK,
+        text=lambda width: _page(entry, page, width),
+        data=lambda: {**_facts(entry), "page": page},
+        notes=() if page else (f"no runbook page for {entry.code} is installed",),
+    )
+
+
+def known_code(text: str) -> Entry:
+    """The entry of a finding code as a user writes it. Raises UsageFault with the nearest codes."""
+    entry = BY_CODE.get(text.strip().lower())
+    if entry is not None:
+        return entry
+    from difflib import get_close_matches
+
+    near = get_close_matches(text.lower(), BY_CODE, n=3, cutoff=0.4)
+    hint = f"Did you mean: {', '.join(near)}" if near else "All codes: rcfail explain"
+    raise UsageFault(f"there is no finding '{text}'", hint)
+
+
+def _facts(entry: Entry) -> Json:
+    return {
+        "code": entry.code,
+        "title": entry.title,
+        "worst": entry.worst.value,
+        "impairs": [promise.value for promise in entry.impairs],
+        "can_pass": entry.passing,
+    }
+
+
+def _list(width: int) -> Iterator[Line]:
+    for entry in ENTRIES:
+        head = Span(entry.code.ljust(_COLUMN), severity_style(entry.worst))
+        yield from wrapped(f"{entry.title} ({entry.worst})", width, first=line(head), indent=_COLUMN)
+
+
+def _page(entry: Entry, page: str | None, width: int) -> Iterator[Line]:
+    yield line(span(entry.code, severity_style(entry.worst)), span(f"  {entry.title}", Style.HEAD))
+    yield from wrapped(_gravity(entry), width)
+    for row in (page or "").splitlines():
+        if row.startswith("# "):
+            continue  # the title stands above
+        yield line(span(row, Style.HEAD if row.startswith("#") else Style.PLAIN))
+
+
+def _gravity(entry: Entry) -> str:
+    """The catalogue's facts as sentences."""
+    said = [f"At worst {entry.worst}."]
+    if entry.impairs:
+        said.append(f"It impairs: {', '.join(PROMISE_WORDS[promise] for promise in entry.impairs)}.")
+    else:
+        said.append("It breaks no promise by itself.")
+    if entry.passing:
+        said.append("It can pass by itself, so it counts when two looks in a row show it.")
+    return " ".join(said)

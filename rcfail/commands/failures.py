@@ -1,0 +1,101 @@
+"""One table from everything that can go wrong to an exit code and a line for the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from rcfail.commands.options import Given, NoCommand
+from rcfail.commands.table import COMMANDS
+from rcfail.errors import CannotSee, RcfailError
+from rcfail.exits import ExitCode
+from rcfail.render.inert import inert, inert_block
+from rcfail.render.outcome import ClusterName, Outcome, Trouble
+
+# What people type who come from redis-cli. The value behind it is never repeated.
+_PASSWORD_OPTIONS = frozenset({"-a", "--pass", "--password", "--auth", "--askpass"})
+_PASSWORD_HINT = "Set RCFAIL_PASSWORD, or use --password-file FILE or --ask-password: other users can read argv."
+_REPORT_HINT = "This is a fault in rcfail. RCFAIL_DEBUG=1 shows where it happened."
+_REINSTALL_HINT = "Install it again: python -m pip install --force-reinstall rcfail"
+_SECRET_VARIABLES = ("RCFAIL_PASSWORD", "REDISCLI_AUTH")
+_LONGEST = 300
+
+
+def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
+    """The outcome of a command that raised."""
+    code, trouble = _judged(error)
+    if code is ExitCode.INTERNAL and os.environ.get("RCFAIL_DEBUG"):
+        _show_traceback(error)
+    return Outcome(
+        command=given.command or _first_word(args),
+        exit_code=code,
+        text=lambda _: (),
+        data=dict,
+        verdict="unknown" if isinstance(error, CannotSee) else None,
+        cluster=ClusterName(),
+        errors=(trouble,),
+        aside=error.help_page if isinstance(error, NoCommand) else "",
+    )
+
+
+def _judged(error: BaseException) -> tuple[ExitCode, Trouble]:
+    match error:
+        case RcfailError():
+            return error.exit_code, Trouble(error.code, error.message, error.hint)
+        case click.UsageError():
+            return ExitCode.USAGE, _usage(error)
+        case click.FileError():
+            return ExitCode.CONFIG, Trouble("config", _clause(error.format_message()))
+        case click.Abort():
+            return ExitCode.DECLINED, Trouble("declined", "nobody said yes, so nothing was done")
+        case KeyboardInterrupt():
+            return ExitCode.INTERRUPTED, Trouble("interrupted", "interrupted")
+        case ImportError():
+            return ExitCode.INTERNAL, Trouble("internal", f"the installation is not whole: {error}", _REINSTALL_HINT)
+        case _:
+            text = inert(f"{type(error).__name__}: {error}")[:_LONGEST]
+            return ExitCode.INTERNAL, Trouble("internal", scrubbed(text), _REPORT_HINT)
+
+
+def _usage(error: click.UsageError) -> Trouble:
+    name = error.option_name if isinstance(error, click.NoSuchOption) else ""
+    if name in _PASSWORD_OPTIONS:
+        return Trouble(
+            "usage", f"there is no option {name}: a password never stands on the command line", _PASSWORD_HINT
+        )
+    if name == "--cluster":
+        return Trouble(
+            "usage", "there is no option --cluster: that is redis-cli's word", "Say: rcfail health -s HOST:PORT"
+        )
+    command = error.ctx.command_path if error.ctx else "rcfail"
+    return Trouble("usage", _clause(error.format_message()), f"See: {command} --help")
+
+
+def _clause(sentence: str) -> str:
+    """click's sentences in the form of ours: one line, lower case, no final stop."""
+    text = " ".join(sentence.split()).removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def _first_word(args: Sequence[str]) -> str:
+    """The command that was meant, where reading the command line failed before it was known."""
+    return next((each for each in args if each in COMMANDS), "")
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    if sys.stderr is not None:
+        sys.stderr.write(scrubbed(inert_block("".join(traceback.format_exception(error)))))
+
+
+def scrubbed(text: str) -> str:
+    """The text without the passwords that stand in the environment."""
+    for name in _SECRET_VARIABLES:
+        secret = os.environ.get(name)
+        if secret:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,181 @@
+"""The global options, and the kinds of command that take them before and after their name alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from rcfail.errors import UsageFault
+from rcfail.settings.durations import parse_duration_s
+from rcfail.settings.load import Flags, load
+from rcfail.settings.sections import Settings
+
+
+class NoCommand(UsageFault):
+    """Nothing was asked for. `help_page` is what helps then."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        super().__init__("no command was given", "Judge a cluster: rcfail health -s HOST:PORT")
+        self.help_page = ctx.get_help()
+
+
+class Given:
+    """The global options as they come in, first before the command, then after it. Lives in `ctx.obj`.
+
+    `command` is what runs, such as "lab up", known as soon as its options are being read.
+    """
+
+    def __init__(self) -> None:
+        self.command = ""
+        self._values: dict[str, Any] = {}
+
+    def take(self, name: str, value: Any) -> None:
+        """A list grows, anything else is replaced: what stands after the command is said later."""
+        if isinstance(value, tuple):
+            value = (*self._values.get(name, ()), *value)
+        self._values[name] = value
+
+    @property
+    def flags(self) -> Flags:
+        return Flags(**self._values)
+
+    def settings(self) -> Settings:
+        """Everything the user set. Raises UsageFault or ConfigFault."""
+        return load(self.flags, os.environ)
+
+
+def duration(text: str) -> float:
+    """A click type: a duration in seconds, written as 500ms, 30s or 5m."""
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+        ctx.ensure_object(Given).take(param.name, value)
+
+
+def _option(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_keep, **attributes)
+
+
+_TARGET = (
+    _option(
+        "-s",
+        "--seed",
+        "seeds",
+        multiple=True,
+        metavar="HOST:PORT",
+        help="A node of the cluster; repeat it, or separate several by commas. [RCFAIL_SEEDS]",
+    ),
+    _option("--user", metavar="NAME", help="The ACL user. [RCFAIL_USER]"),
+    _option(
+        "--password-file", metavar="FILE", help="Read the password from a file. [else RCFAIL_PASSWORD, REDISCLI_AUTH]"
+    ),
+    _option("--ask-password", is_flag=True, help="Ask for the password on the terminal."),
+    _option("--from-record", metavar="FILE", help="Read a saved observation (rcfail record) instead of servers."),
+    _option("--deadline", type=duration, metavar="DURATION", help="The whole look ends after this long. [8s]"),
+    _option("--connect-timeout", type=duration, metavar="DURATION", help="The longest wait for a connection. [1s]"),
+    _option("--read-timeout", type=duration, metavar="DURATION", help="The longest wait for one node's answers. [2s]"),
+)
+_OUTPUT = (
+    _option("-o", "--output", type=click.Choice(["text", "json"]), help="text for people, json for programs. [text]"),
+    _option("--no-color", is_flag=True, help="No colours, also on a terminal. [NO_COLOR]"),
+)
+GLOBAL_OPTIONS = (*_TARGET, *_OUTPUT)
+
+
+class Verb(click.Command):
+    """A command that takes the global options too, and whose help ends with an example.
+
+    `looks` False says that it asks no cluster: its help then shows only how to write the answer.
+    """
+
+    def __init__(self, *arguments: Any, example: str, looks: bool = False, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.example = example
+        self.looks = looks
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _name_command(ctx)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_option_sections(ctx, formatter, super().get_params(ctx), looks=self.looks)
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_example(formatter, self.example)
+
+
+class VerbGroup(click.Group):
+    """A command with sub-commands, such as `rcfail lab up`; takes the global options as well."""
+
+    command_class = Verb
+
+    def __init__(self, *arguments: Any, example: str, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.example = example
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _name_command(ctx)
+        if not args:
+            raise NoCommand(ctx)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        write_option_sections(ctx, formatter, super().get_params(ctx), looks=False)
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_example(formatter, self.example)
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """Everything the user set. Raises UsageFault or ConfigFault."""
+    return ctx.ensure_object(Given).settings()
+
+
+def write_option_sections(
+    ctx: click.Context, formatter: click.HelpFormatter, own: Iterable[click.Parameter], *, looks: bool
+) -> None:
+    """The command's own options, then the global ones by theme."""
+    _write_section(ctx, formatter, "Options", own)
+    if looks:
+        _write_section(ctx, formatter, "Which cluster, and how long to wait", _TARGET)
+    _write_section(ctx, formatter, "Output", _OUTPUT)
+
+
+def _name_command(ctx: click.Context) -> None:
+    words: list[str] = []
+    above: click.Context | None = ctx
+    while above is not None and above.parent is not None:
+        words.insert(0, above.info_name or "")
+        above = above.parent
+    ctx.ensure_object(Given).command = " ".join(words)
+
+
+def _write_section(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, params: Iterable[click.Parameter]
+) -> None:
+    rows = [record for param in params if (record := param.get_help_record(ctx)) is not None]
+    if rows:
+        with formatter.section(title):
+            formatter.write_dl(rows)
+
+
+def _write_example(formatter: click.HelpFormatter, example: str) -> None:
+    with formatter.section("Example"):
+        for row in example.splitlines():
+            formatter.write(f"{'':{formatter.current_indent}}{row}\n")

@@ -1,0 +1,50 @@
+"""What a command hands back: the answer, not yet written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rcfail.exits import ExitCode
+from rcfail.render.lines import Line
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterName:
+    """Which cluster the answer is about, as far as it was seen. Seeds are host:port."""
+
+    name: str | None = None
+    seeds: tuple[str, ...] = ()
+    flavour: str | None = None
+    versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One error of the envelope: a stable code, one line, and a sentence that names the next command."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer of one command and the code that the process ends with.
+
+    `text` lays the answer out for a width in columns, `data` makes the value under "data" in the JSON;
+    only the one that is asked for is called. `notes` are printed below the answer, `aside` goes to stderr.
+    """
+
+    command: str
+    exit_code: ExitCode
+    text: Callable[[int], Iterable[Line]]
+    data: Callable[[], Json]
+    verdict: str | None = None
+    cluster: ClusterName = ClusterName()
+    notes: tuple[str, ...] = ()
+    errors: tuple[Trouble, ...] = ()
+    aside: str = ""

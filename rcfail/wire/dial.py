@@ -24,8 +24,15 @@ def addresses_of(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
     """
     if not 0 < endpoint.port <= _LAST_PORT:
         raise Unheard(SilenceReason.UNREACHABLE, f"{endpoint.port} is no port to connect to")
-    hosts = _literal(endpoint) or _looked_up(endpoint, within_s)
-    return tuple(Endpoint(host, endpoint.port) for host in hosts)
+    return literal(endpoint) or _looked_up(endpoint, within_s)
+
+
+def literal(endpoint: Endpoint) -> tuple[Endpoint, ...]:
+    """The endpoint with its host as the system writes it, or nothing where the host is a name. Never waits."""
+    try:
+        return _resolved(endpoint, socket.AI_NUMERICHOST)
+    except _BAD_NAME:
+        return ()
 
 
 def dial(endpoint: Endpoint, bounds: Bounds, deadline: Deadline) -> BoundSocket:
@@ -66,20 +73,13 @@ def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
     return sock
 
 
-def _literal(endpoint: Endpoint) -> tuple[str, ...]:
-    try:
-        return _hosts(endpoint, socket.AI_NUMERICHOST)
-    except _BAD_NAME:
-        return ()
-
-
-def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[str, ...]:
+def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
     """getaddrinfo has no timeout of its own, so it runs in a thread that nobody has to wait for."""
-    answer: queue.SimpleQueue[tuple[str, ...] | Unheard] = queue.SimpleQueue()
+    answer: queue.SimpleQueue[tuple[Endpoint, ...] | Unheard] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            answer.put(_hosts(endpoint, 0))
+            answer.put(_resolved(endpoint))
         except _BAD_NAME as error:
             answer.put(Unheard(SilenceReason.UNRESOLVABLE, _why(error)))
 
@@ -95,14 +95,14 @@ def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[str, ...]:
     return found
 
 
-def _hosts(endpoint: Endpoint, flags: int) -> tuple[str, ...]:
+def _resolved(endpoint: Endpoint, flags: int = 0) -> tuple[Endpoint, ...]:
     """IP literals in the resolver's order, each once; a link-local one keeps its interface."""
     hosts: dict[str, None] = {}
     for _, _, _, _, address in socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM, flags=flags):
         host = str(address[0])
         scope = address[3] if len(address) == 4 else 0
         hosts[f"{host}%{scope}" if scope and "%" not in host else host] = None
-    return tuple(hosts)
+    return tuple(Endpoint(host, endpoint.port) for host in hosts)
 
 
 def _why(error: BaseException) -> str:

@@ -1,0 +1,32 @@
+"""What differs between server versions. Nobody else compares a version."""
+
+from __future__ import annotations
+
+from rcfail.cluster.parse_info import vitals
+from rcfail.cluster.vitals import Flavour, Server
+
+_LINKS_SINCE = (7, 0)  # Redis; every Valkey has it
+_SLOT_MIGRATIONS_SINCE = (9, 0)  # Valkey only; Redis 8.4 has another command for its own way
+
+
+def server_of(info: str) -> Server:
+    """Who the process is, from the first section of its INFO. Total: what is not said is empty."""
+    section, _, _ = info.partition("\r\n\r\n")
+    return vitals(section, None, None).server
+
+
+def name_of(server: Server) -> str:
+    """Flavour and version for a human, such as `redis 6.2.14`."""
+    return f"{server.flavour} {server.version_text}"
+
+
+def has_links(server: Server) -> bool:
+    """CLUSTER LINKS. A server that hides its version is taken to have it: trying costs one error reply."""
+    if server.flavour is Flavour.REDIS:
+        return server.version >= _LINKS_SINCE
+    return server.flavour is Flavour.VALKEY or not server.version
+
+
+def has_slot_migrations(server: Server) -> bool:
+    """CLUSTER GETSLOTMIGRATIONS, the atomic migrations that leave no marks in CLUSTER NODES."""
+    return server.flavour is Flavour.VALKEY and server.version >= _SLOT_MIGRATIONS_SINCE

@@ -1,0 +1,216 @@
+"""What a node is asked, in which order, and how its replies become an Answer or a Silence.
+
+INFO comes first: while a server loads its data it is the one that is always answered. What the version or
+the ACL refuses is an Absence of that one question; only what makes the whole node unusable is a Silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rcfail.clock import Clock, Deadline
+from rcfail.cluster.dialect import has_links, has_slot_migrations, name_of, server_of
+from rcfail.cluster.nouns import BusLink, Endpoint, NodeId, NodesReply
+from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
+from rcfail.cluster.parse_info import whole_number
+from rcfail.cluster.parse_nodes import NodesReader
+from rcfail.cluster.vitals import Server
+from rcfail.wire.door import Command, Conversation, Door, Reply
+from rcfail.wire.refusals import Refusal, RefusalKind
+
+LINKS_UP_TO_NODES = 30
+"""CLUSTER LINKS of all nodes together grows with the square of their number, so large clusters are not asked."""
+
+# One pattern a command: several in one came with Redis 7.0. No pattern matches masterauth or requirepass.
+_CONFIG_PREFIXES = ("cluster-", "repl-", "min-replicas-")
+_CONFIG_NAMES = ("stop-writes-on-bgsave-error", "save")
+
+# silence_in relies on the places of the first three.
+FIRST: tuple[tuple[Ask, Command], ...] = (
+    (Ask.INFO, ("INFO",)),
+    (Ask.CLUSTER_INFO, ("CLUSTER", "INFO")),
+    (Ask.CLUSTER_NODES, ("CLUSTER", "NODES")),
+    *((Ask.CONFIG, ("CONFIG", "GET", f"{prefix}*")) for prefix in _CONFIG_PREFIXES),
+    *((Ask.CONFIG, ("CONFIG", "GET", name)) for name in _CONFIG_NAMES),
+)
+
+_MALFORMED = Absence(AbsenceKind.MALFORMED, "the reply has not the form that this command gives")
+_LARGE = Absence(AbsenceKind.NOT_ASKED, f"not asked in a cluster of more than {LINKS_UP_TO_NODES} nodes")
+
+
+@dataclass(slots=True)
+class _Said:
+    """What one node has said so far."""
+
+    info: str | None = None
+    cluster_info: str | None = None
+    nodes: NodesReply | None = None
+    links: tuple[BusLink, ...] | None = None
+    config: Mapping[str, str] | None = None
+    slot_migrations: tuple[Mapping[str, str], ...] | None = None
+    absences: dict[Ask, Absence] = field(default_factory=dict)
+
+
+class Questioner:
+    """Asks one node after the other, from many threads; what they say alike is kept once.
+
+    `all_links` asks for CLUSTER LINKS in a cluster of any size.
+    """
+
+    def __init__(self, door: Door, reader: NodesReader, clock: Clock, all_links: bool = False) -> None:
+        self._door = door
+        self._reader = reader
+        self._clock = clock
+        self._all_links = all_links
+        self._words: dict[str, str] = {}
+
+    def ask(self, endpoint: Endpoint, deadline: Deadline) -> Answer | Silence:
+        """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
+        began_s, at_unix_ms = self._clock.monotonic_s(), self._clock.unix_ms()
+        with self._door.open(endpoint, deadline=deadline) as conversation:
+            replies = conversation.read([command for _, command in FIRST])
+            silence = silence_in(replies)
+            if silence is not None:
+                return Silence(endpoint, None, silence[0], silence[1], self._since_ms(began_s))
+            said = self._first(replies)
+            self._second(conversation, said)
+        return Answer(
+            endpoint=endpoint,
+            expected=None,
+            asked_at_unix_ms=at_unix_ms,
+            took_ms=self._since_ms(began_s),
+            info=said.info,
+            cluster_info=said.cluster_info,
+            nodes=said.nodes,
+            links=said.links,
+            config=said.config,
+            slot_migrations=said.slot_migrations,
+            absences=said.absences,
+        )
+
+    def _first(self, replies: Sequence[Reply]) -> _Said:
+        said = _Said()
+        info, cluster_info, nodes, *config = replies
+        said.info = _text(Ask.INFO, info, said)
+        said.cluster_info = _text(Ask.CLUSTER_INFO, cluster_info, said)
+        text = _text(Ask.CLUSTER_NODES, nodes, said)
+        said.nodes = None if text is None else self._reader.read(text)
+        said.config = self._config(config, said)
+        return said
+
+    def _config(self, replies: Sequence[Reply], said: _Said) -> Mapping[str, str] | None:
+        """All that any pattern gave. A server that gives more than was asked is not listened to."""
+        found: dict[str, str] = {}
+        tables = [table for table in map(_table, replies) if table is not None]
+        for table in tables:
+            for name, value in table.items():
+                if name.startswith(_CONFIG_PREFIXES) or name in _CONFIG_NAMES:
+                    found[self._same(name)] = self._same(value)
+        if tables:
+            return found
+        refusal = next((reply for reply in replies if isinstance(reply, Refusal)), None)
+        said.absences[Ask.CONFIG] = refusal.absence if refusal else _MALFORMED
+        return None
+
+    def _same(self, word: str) -> str:
+        return self._words.setdefault(word, word)
+
+    def _second(self, conversation: Conversation, said: _Said) -> None:
+        """A second, small write on the same connection, with what only some servers can be asked."""
+        asked: list[tuple[Ask, Command]] = []
+        for ask, command, absence in self._more(said):
+            if absence is None:
+                asked.append((ask, command))
+            else:
+                said.absences[ask] = absence
+        if not asked:
+            return
+        for (ask, _), reply in zip(asked, conversation.read([command for _, command in asked]), strict=True):
+            if isinstance(reply, Refusal):
+                said.absences[ask] = reply.absence
+            elif ask is Ask.CLUSTER_LINKS:
+                said.links = _links(reply)
+            else:
+                said.slot_migrations = _migrations(reply)
+        for ask, value in ((Ask.CLUSTER_LINKS, said.links), (Ask.SLOT_MIGRATIONS, said.slot_migrations)):
+            if value is None:
+                said.absences.setdefault(ask, _MALFORMED)
+
+    def _more(self, said: _Said) -> list[tuple[Ask, Command, Absence | None]]:
+        """The further questions, each with the reason why it is not asked, if there is one."""
+        server = server_of(said.info or "")
+        hindrance = said.absences.get(Ask.CLUSTER_NODES)
+        large = said.nodes is not None and len(said.nodes.table.beliefs) > LINKS_UP_TO_NODES and not self._all_links
+        links = hindrance or _lacking(has_links(server), server, Ask.CLUSTER_LINKS) or (_LARGE if large else None)
+        migrations = hindrance or _lacking(has_slot_migrations(server), server, Ask.SLOT_MIGRATIONS)
+        return [
+            (Ask.CLUSTER_LINKS, ("CLUSTER", "LINKS"), links),
+            (Ask.SLOT_MIGRATIONS, ("CLUSTER", "GETSLOTMIGRATIONS"), migrations),
+        ]
+
+    def _since_ms(self, began_s: float) -> int:
+        return round((self._clock.monotonic_s() - began_s) * 1000)
+
+
+def silence_in(replies: Sequence[Reply]) -> tuple[SilenceReason, str] | None:
+    """Why replies to the first questions make the whole node unusable, or None where they do not."""
+    refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+    # The first that silences is the cause: "max number of clients reached" is followed by the end of the connection.
+    for refusal in refusals:
+        if refusal.silence is not None:
+            return refusal.silence, refusal.text
+    info, _, nodes, *_ = replies
+    if isinstance(nodes, Refusal) and (nodes.kind is RefusalKind.UNSUPPORTED or _says_no_cluster(info)):
+        return SilenceReason.NOT_A_CLUSTER, nodes.text
+    if len(refusals) == len(replies) and all(each.kind is RefusalKind.NOT_PERMITTED for each in refusals):
+        return SilenceReason.AUTH_REFUSED, refusals[0].text
+    return None
+
+
+def _says_no_cluster(info: Reply) -> bool:
+    return isinstance(info, str) and "\ncluster_enabled:0" in info
+
+
+def _text(ask: Ask, reply: Reply, said: _Said) -> str | None:
+    if isinstance(reply, str):
+        return reply
+    said.absences[ask] = reply.absence if isinstance(reply, Refusal) else _MALFORMED
+    return None
+
+
+def _table(reply: Reply) -> dict[str, str] | None:
+    """A flat array of names and values, or None where the reply is something else."""
+    if not isinstance(reply, tuple) or len(reply) % 2:
+        return None
+    return {str(name): str(value) for name, value in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _links(reply: Reply) -> tuple[BusLink, ...] | None:
+    if not isinstance(reply, tuple):
+        return None
+    links: list[BusLink] = []
+    for entry in reply:
+        fields = _table(entry)
+        if fields is None or not {"direction", "node", "create-time", "events"} <= fields.keys():
+            return None
+        created, waiting = whole_number(fields["create-time"]), whole_number(fields.get("send-buffer-used", "0"))
+        if created is None or waiting is None:
+            return None
+        links.append(BusLink(fields["direction"], NodeId(fields["node"]), created, fields["events"], waiting))
+    return tuple(links)
+
+
+def _migrations(reply: Reply) -> tuple[Mapping[str, str], ...] | None:
+    if not isinstance(reply, tuple):
+        return None
+    tables = [_table(entry) for entry in reply]
+    return tuple(table for table in tables if table is not None) if None not in tables else None
+
+
+def _lacking(has: bool, server: Server, ask: Ask) -> Absence | None:
+    if has:
+        return None
+    if not server.version:
+        return Absence(AbsenceKind.NOT_ASKED, "not asked, because the version of the server is not known")
+    return Absence(AbsenceKind.UNSUPPORTED, f"{name_of(server)} has no {ask}")

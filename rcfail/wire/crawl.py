@@ -1,0 +1,188 @@
+"""From any live seed to the union of all nodes that any view names, one direct connection each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.cluster.observation import Answer, Observation, Silence, SilenceReason
+from rcfail.cluster.parse_nodes import NodesReader
+from rcfail.wire.asks import Questioner
+from rcfail.wire.bounds import Unheard
+from rcfail.wire.dial import addresses_of, literal
+from rcfail.wire.door import Door
+from rcfail.wire.pool import Pool
+from rcfail.wire.roll import Listings, call, claimed
+
+NODES_AT_ONCE = 64
+SLOW_SILENCE_MS = 500
+"""A second look does not wait again for a silence that took this long."""
+
+
+def crawl(
+    seeds: Sequence[Endpoint],
+    door: Door,
+    *,
+    deadline: Deadline,
+    clock: Clock = SYSTEM_CLOCK,
+    skip: Iterable[Silence] = (),
+    reader: NodesReader | None = None,
+    all_links: bool = False,
+) -> Observation:
+    """One round over the whole cluster. Never raises for what a server or a network does.
+
+    A seed that is a name stands for all its addresses. The endpoints of `skip` are not asked; their silences
+    count again. What is not answered when the deadline passes is a Silence NO_TIME. `reader` may be shared
+    between rounds; `all_links` asks for CLUSTER LINKS in large clusters too.
+    """
+    questioner = Questioner(door, reader or NodesReader(), clock, all_links)
+    crawler = _Crawler(questioner, deadline, clock, tuple(skip))
+    crawler.begin_at(seeds, door.bounds.resolve_s)
+    return crawler.run(tuple(seeds))
+
+
+def look_again(
+    previous: Observation,
+    door: Door,
+    *,
+    deadline: Deadline,
+    clock: Clock = SYSTEM_CLOCK,
+    reader: NodesReader | None = None,
+    all_links: bool = False,
+) -> Observation:
+    """A second round: ask whoever answered or refused fast, and whoever is new; carry slow silences over."""
+    slow = tuple(silence for silence in previous.silences if _is_slow(silence))
+    places = [answer.endpoint for answer in previous.answers]
+    places += [each.endpoint for each in previous.silences if each.endpoint and each not in slow]
+    questioner = Questioner(door, reader or NodesReader(), clock, all_links)
+    crawler = _Crawler(questioner, deadline, clock, slow)
+    for place in places:
+        crawler.ask(place)
+    return crawler.run(previous.seeds)
+
+
+def _is_slow(silence: Silence) -> bool:
+    return silence.waited_ms >= SLOW_SILENCE_MS or silence.reason in (SilenceReason.NO_TIME, SilenceReason.UNRESOLVABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """The addresses of a seed, or why there are none."""
+
+    seed: Endpoint
+    found: tuple[Endpoint, ...] | Unheard
+    waited_ms: int
+
+
+class _Crawler:
+    """The state of one round; only the caller's thread touches it."""
+
+    def __init__(self, questioner: Questioner, deadline: Deadline, clock: Clock, skip: tuple[Silence, ...]) -> None:
+        self._questioner = questioner
+        self._deadline = deadline
+        self._clock = clock
+        self._began_s = clock.monotonic_s()
+        self._began_at_unix_ms = clock.unix_ms()
+        self._pool: Pool[Answer | Silence | _Lookup] = Pool(NODES_AT_ONCE)
+        self._listings = Listings()
+        self._answers: list[Answer] = []
+        self._silences = [silence for silence in skip if silence.endpoint]
+        self._met = {silence.endpoint for silence in self._silences}
+        self._waiting: dict[Endpoint, None] = {}
+        self._heard: set[NodeId] = set()
+        self._siblings: dict[Endpoint, tuple[Endpoint, ...]] = {}
+
+    def begin_at(self, seeds: Iterable[Endpoint], resolve_s: float) -> None:
+        for seed in dict.fromkeys(seeds):
+            literals = literal(seed)
+            for place in literals:
+                self.ask(place)
+            if not literals:
+                self._look_up(seed, resolve_s)
+
+    def ask(self, place: Endpoint) -> None:
+        """Ask whoever is there, once in a round."""
+        if place not in self._met:
+            self._met.add(place)
+            self._waiting[place] = None
+            self._pool.submit(lambda: self._questioner.ask(place, self._deadline))
+
+    def run(self, seeds: tuple[Endpoint, ...]) -> Observation:
+        """Take in what comes, ask whom it names, and call the roll at the end or when the deadline passes."""
+        try:
+            while self._awaits_more():
+                ended = self._pool.next_ended(self._deadline.remaining_s())
+                if ended is None:
+                    break
+                self._take(ended)
+        finally:
+            self._pool.close()
+        self._give_up()
+        answers, silences = call(self._answers, self._worth_telling(), self._listings)
+        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences)
+
+    def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
+        def job() -> _Lookup:
+            try:
+                found: tuple[Endpoint, ...] | Unheard = addresses_of(seed, self._deadline.at_most(resolve_s))
+            except Unheard as error:
+                found = error
+            return _Lookup(seed, found, self._elapsed_ms())
+
+        self._waiting[seed] = None
+        self._pool.submit(job)
+
+    def _take(self, ended: Answer | Silence | _Lookup) -> None:
+        if isinstance(ended, _Lookup):
+            self._take_lookup(ended)
+            return
+        if ended.endpoint:
+            self._waiting.pop(ended.endpoint, None)
+        if isinstance(ended, Silence):
+            self._silences.append(ended)
+            return
+        self._answers.append(ended)
+        own = claimed(ended)
+        if own:
+            self._heard.add(own)
+        if ended.nodes:
+            for place, node_id in self._listings.add(ended.nodes):
+                # A node that was reached at a seed's address is not asked again at the one that it announces.
+                if node_id not in self._heard:
+                    self.ask(place)
+
+    def _take_lookup(self, ended: _Lookup) -> None:
+        del self._waiting[ended.seed]
+        if isinstance(ended.found, Unheard):
+            self._silences.append(
+                Silence(ended.seed, None, ended.found.reason, ended.found.text, ended.waited_ms)
+            )  # fmt: skip
+            return
+        for address in ended.found:
+            self._siblings[address] = ended.found
+            self.ask(address)
+
+    def _awaits_more(self) -> bool:
+        """Whether an open question can still bring a node that was not heard. A silent second address cannot."""
+        return any(not (ids := self._listings.at(place)) or not ids <= self._heard for place in self._waiting)
+
+    def _give_up(self) -> None:
+        for place in self._waiting:
+            text = "the deadline passed before it answered"
+            self._silences.append(Silence(place, None, SilenceReason.NO_TIME, text, self._elapsed_ms()))
+
+    def _worth_telling(self) -> list[Silence]:
+        """Without the silent addresses of a name of which another address answered, such as ::1 of localhost."""
+        answered = {answer.endpoint for answer in self._answers}
+        return [
+            silence
+            for silence in self._silences
+            if silence.endpoint is None
+            or self._listings.at(silence.endpoint)
+            or not answered.intersection(self._siblings.get(silence.endpoint, ()))
+        ]
+
+    def _elapsed_ms(self) -> int:
+        return round((self._clock.monotonic_s() - self._began_s) * 1000)

@@ -1,0 +1,149 @@
+"""The roll call: from what came back to one row a node.
+
+An id is here a node that any view lists, handshakes left out: their ids are made up for the time being.
+Every id gets exactly one row: an Answer in which it says who it is, or an Answer at its address by somebody else
+(`expected` is the id then), or a Silence. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rcfail.cluster.nouns import Belief, Endpoint, NodeId, NodesReply
+from rcfail.cluster.observation import Answer, Silence, SilenceReason
+
+
+class Listings:
+    """Which ids the views list, and where. Grows with every reply; what was walked once is not walked again."""
+
+    def __init__(self) -> None:
+        # Equal tables and beliefs are one object, so their id() tells them apart fast. Each is held here, because
+        # Python may give the id() of what is gone to something else.
+        self._first: dict[int, NodesReply] = {}
+        self._beliefs: dict[int, Belief] = {}
+        self._told_by_others: set[int] = set()
+        self._places: dict[Endpoint, set[NodeId]] = {}
+        self._ids: set[NodeId] = set()
+
+    def add(self, reply: NodesReply) -> list[tuple[Endpoint, NodeId]]:
+        """Take a reply in, and return what it lists that no reply listed before: where, and whom."""
+        first = self._first.setdefault(id(reply.table), reply)
+        if first is not reply:
+            if first.myself != reply.myself:
+                self._told_by_others.update(_own(first))
+            return []
+        told = {id(belief): belief for belief in reply.table.beliefs}
+        self._told_by_others.update(told.keys() - _own(reply))
+        fresh = told.keys() - self._beliefs.keys()
+        self._beliefs.update(told)
+        new: list[tuple[Endpoint, NodeId]] = []
+        for key in told:
+            if key in fresh:
+                new.extend(self._note(told[key]))
+        return new
+
+    def _note(self, belief: Belief) -> list[tuple[Endpoint, NodeId]]:
+        if belief.handshake:
+            return []
+        self._ids.add(belief.node_id)
+        place = _place_of(belief)
+        if place is None:
+            return []
+        self._places.setdefault(place, set()).add(belief.node_id)
+        return [(place, belief.node_id)]
+
+    @property
+    def ids(self) -> frozenset[NodeId]:
+        return frozenset(self._ids)
+
+    def at(self, place: Endpoint) -> frozenset[NodeId]:
+        """The ids that any view lists there."""
+        return frozenset(self._places.get(place, ()))
+
+    def by_others(self) -> Mapping[Endpoint, frozenset[NodeId]]:
+        """The same for every place, without what only the node says of itself."""
+        found: dict[Endpoint, set[NodeId]] = {}
+        for key in self._told_by_others:
+            belief = self._beliefs[key]
+            place = _place_of(belief)
+            if place is not None and not belief.handshake:
+                found.setdefault(place, set()).add(belief.node_id)
+        return {place: frozenset(ids) for place, ids in found.items()}
+
+
+def _own(reply: NodesReply) -> set[int]:
+    by_id = reply.table.by_id
+    return {id(by_id[node_id]) for node_id in reply.myself if node_id in by_id}
+
+
+def _place_of(belief: Belief) -> Endpoint | None:
+    return None if belief.noaddr else belief.address.endpoint
+
+
+def claimed(answer: Answer) -> NodeId | None:
+    """The id that the node says is its own; None where it does not say, or names two."""
+    myself = answer.nodes.myself if answer.nodes else ()
+    return myself[0] if len(myself) == 1 else None
+
+
+def call(
+    answers: Sequence[Answer], silences: Sequence[Silence], listings: Listings
+) -> tuple[tuple[Answer, ...], tuple[Silence, ...]]:
+    """One row a node, in the order of the endpoints.
+
+    A node that answered under two addresses keeps the answer from where others list it. A silent address
+    whose nodes all answered elsewhere is no row; one that nobody lists is, with no id.
+    """
+    listed = listings.by_others()
+    heard = {own for own in map(claimed, answers) if own}
+    named = [replace(answer, expected=_expected(answer, listed, heard)) for answer in answers]
+    kept = _one_each(named, listed)
+    covered = heard | {answer.expected for answer in kept if answer.expected}
+    rows: list[Silence] = []
+    for silence in sorted(silences, key=_place):
+        ids = listings.at(silence.endpoint) if silence.endpoint else frozenset[NodeId]()
+        missing = sorted(ids - covered)
+        rows.extend(replace(silence, expected=node_id) for node_id in missing)
+        covered.update(missing)
+        if not ids:
+            rows.append(replace(silence, expected=None))
+    rows.extend(_without_place(node_id, answers, listings) for node_id in sorted(listings.ids - covered))
+    return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
+
+
+def _expected(
+    answer: Answer, listed: Mapping[Endpoint, frozenset[NodeId]], heard: set[NodeId]
+) -> NodeId | None:  # fmt: skip
+    """Whom the others list there: the node itself if they do, else one that was heard nowhere."""
+    ids = listed.get(answer.endpoint, frozenset())
+    own = claimed(answer)
+    if own in ids:
+        return own
+    return min(ids - heard, default=None) or min(ids, default=None)
+
+
+def _one_each(answers: Sequence[Answer], listed: Mapping[Endpoint, frozenset[NodeId]]) -> list[Answer]:
+    """Of the answers of one node the best: told by itself, listed there by others, then the smaller endpoint."""
+
+    def rank(answer: Answer) -> tuple[bool, bool, Endpoint]:
+        own = claimed(answer)
+        return own is None, own not in listed.get(answer.endpoint, frozenset()), answer.endpoint
+
+    kept: dict[NodeId | Endpoint, Answer] = {}
+    for answer in sorted(answers, key=rank):
+        kept.setdefault(claimed(answer) or answer.expected or answer.endpoint, answer)
+    return list(kept.values())
+
+
+def _without_place(node_id: NodeId, answers: Sequence[Answer], listings: Listings) -> Silence:
+    """The row of an id with no silent address of its own."""
+    for answer in answers:
+        if node_id in listings.at(answer.endpoint):
+            text = f"{claimed(answer) or 'another node'} answers there"
+            return Silence(answer.endpoint, node_id, SilenceReason.ANOTHER_NODE, text)
+    return Silence(None, node_id, SilenceReason.NO_ADDRESS, "no view prints an address for it")
+
+
+def _place(silence: Silence) -> Endpoint:
+    return silence.endpoint or Endpoint("", 0)

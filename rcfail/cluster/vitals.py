@@ -76,7 +76,11 @@ class Replication:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """INFO memory, persistence and keyspace, as far as they decide whether writes are taken."""
+    """INFO memory, persistence and keyspace, as far as they decide whether writes are taken.
+
+    `uncounted_memory` is the part of `used_memory` that does not count against `maxmemory`: the buffers of
+    replicas and of the append-only file. `volatile_keys` are those that have a time to live.
+    """
 
     loading: bool | None = None
     async_loading: bool | None = None
@@ -90,6 +94,8 @@ class Storage:
     maxmemory: int | None = None
     maxmemory_policy: str = ""
     keys: int | None = None
+    uncounted_memory: int | None = None
+    volatile_keys: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""Cuts between nodes, made with nftables: one table a lab, written anew at every change.
+
+On loopback every packet leaves a socket of this machine, so all rules stand in the output hook, and the sender's
+group id tells two nodes on one address apart (nft(8), meta skgid).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from rcfail.errors import LabFault
+from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry
+
+_NFT_WITHIN_S = 10.0
+_FIRST_GROUP = 40000
+_GROUPS_PER_LAB = 100
+
+
+def can_filter() -> bool:
+    """Whether this process may set firewall rules: nft is there, and lets us list them."""
+    return shutil.which("nft") is not None and _nft("list tables") is None
+
+
+def group_of(octet: int | None, index: int) -> int | None:
+    """A group id for one node, where we may hand out group ids at all: as root, on a lab with its own addresses."""
+    if octet is None or os.geteuid() != 0 or shutil.which("nft") is None:
+        return None
+    return _FIRST_GROUP + octet * _GROUPS_PER_LAB + index
+
+
+def table_of(entry: LabEntry) -> str:
+    """The firewall table of a lab. Two homes may each have a lab of one name, but never with one octet."""
+    return f"rcfail_lab_{entry.octet or 0}_{entry.name.replace('-', '_')}"
+
+
+def apply(entry: LabEntry) -> None:
+    """Make the firewall say exactly what `entry.cuts` says. Raises LabFault where it cannot."""
+    why = _nft(script(entry))
+    if why is not None:
+        raise LabFault(f"nft refused the rules: {why}", "It needs root or CAP_NET_ADMIN. --one-way works without.")
+
+
+def clear(entry: LabEntry) -> None:
+    """Remove the lab's table, if there may be one. Raises LabFault where it cannot."""
+    if any(cut.kind is not CutKind.BUS_IN_ANNOUNCED for cut in entry.cuts):
+        why = _nft(_without_table(entry))
+        if why is not None:
+            message = f"the firewall table {table_of(entry)} could not be removed: {why}"
+            raise LabFault(message, f"Remove it as root: nft delete table inet {table_of(entry)}.")
+
+
+def script(entry: LabEntry) -> str:
+    """The nft script that replaces the lab's table in one step."""
+    rules = [rule for cut in entry.cuts for rule in _rules(entry, cut)]
+    if not rules:
+        return _without_table(entry)
+    body = "\n".join(f"    {rule} drop" for rule in rules)
+    chain = f"  chain cuts {{\n    type filter hook output priority 0; policy accept;\n{body}\n  }}"
+    return f"{_without_table(entry)}table inet {table_of(entry)} {{\n{chain}\n}}\n"
+
+
+def _without_table(entry: LabEntry) -> str:
+    # Deleting a table that is not there fails, so it is made first.
+    return f"add table inet {table_of(entry)}\ndelete table inet {table_of(entry)}\n"
+
+
+def _rules(entry: LabEntry, cut: Cut) -> Iterable[str]:
+    node = next(node for node in entry.nodes if node.name == cut.node)
+    if cut.kind in (CutKind.BUS, CutKind.BUS_IN):
+        yield f"ip daddr {node.host} tcp dport {node.bus_port}"
+        yield f"ip saddr {node.host} tcp sport {node.bus_port}"
+    if cut.kind is CutKind.BUS:
+        ports = ", ".join(str(peer.bus_port) for peer in entry.nodes if peer is not node)
+        if ports:
+            yield f"{_sender(entry, node)} tcp dport {{ {ports} }}"
+    if cut.kind is CutKind.CLIENT:
+        # The lab's own nodes still replicate: they come from the lab's own addresses.
+        yield f"ip saddr != 127.{entry.octet}.0.0/16 ip daddr {node.host} tcp dport {node.port}"
+
+
+def _sender(entry: LabEntry, node: NodeEntry) -> str:
+    """What tells this node's own packets from everybody else's."""
+    if node.group is not None:
+        return f"meta skgid {node.group}"
+    if [peer.name for peer in entry.nodes if peer.host == node.host] == [node.name]:
+        return f"ip saddr {node.host}"
+    raise LabFault(
+        f"{node.name} shares {node.host} with another node, and the firewall cannot tell their packets apart",
+        "Make the lab as root, or with as many hosts as nodes, or cut with --one-way.",
+    )
+
+
+def _nft(rules: str) -> str | None:
+    """Run an nft script. None when it was carried out, else why not, in one line."""
+    program = shutil.which("nft")
+    if program is None:
+        return "there is no nft on PATH"
+    try:
+        ran = subprocess.run(
+            [program, "-f", "-"],
+            input=rules.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_NFT_WITHIN_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if ran.returncode == 0:
+        return None
+    return ran.stderr.decode("utf-8", "replace").strip().split("\n")[0] or f"it ended with {ran.returncode}"

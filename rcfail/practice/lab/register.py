@@ -1,0 +1,260 @@
+"""The labs that exist, on disk: one folder a lab, with `lab.json` and the folders of its nodes.
+
+Written whole and renamed into place, so that a reader never meets half a file. Every process is entered before it
+becomes a server, so that a lab can be taken down from any shell, also when its maker was killed half way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rcfail.clock import Deadline, poll
+from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.errors import LabFault, OutOfTime, UsageFault
+from rcfail.practice.lab.processes import Process
+from rcfail.practice.lab.wish import check_name
+
+SCHEMA = "rcfail-lab/1"
+ENTRY_FILE = "lab.json"
+_LOCK_WITHIN_S = 5.0
+NOBODY_YET = NodeId("")
+
+
+class Stage(StrEnum):
+    """FORMING until every node agreed: a lab that stays there was left half made."""
+
+    FORMING = "forming"
+    READY = "ready"
+
+
+class CutKind(StrEnum):
+    """Which way to a node is cut. BUS: both ways. BUS_IN: peers cannot reach it, it reaches them."""
+
+    BUS = "bus"
+    BUS_IN = "bus-in"
+    BUS_IN_ANNOUNCED = "bus-in-announced"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    kind: CutKind
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """One node. `primary` names the node that it was made a replica of, "" for one made a primary; roles change later.
+
+    `process` is None until it was first started; `group` is the group id that its process runs under, if its own.
+    """
+
+    name: str
+    host: str
+    port: int
+    bus_port: int
+    zone: str
+    shard: int
+    primary: str
+    folder: str
+    group: int | None = None
+    node_id: NodeId = NOBODY_YET
+    process: Process | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class LabEntry:
+    """One lab as it stands on disk. `maker` is the process that makes or made it."""
+
+    name: str
+    stage: Stage
+    created_unix_ms: int
+    maker: Process
+    server: str
+    server_version: str
+    node_timeout_ms: int
+    octet: int | None
+    nodes: tuple[NodeEntry, ...]
+    cuts: tuple[Cut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[Endpoint, ...]:
+        return tuple(node.endpoint for node in self.nodes)
+
+    def with_node(self, changed: NodeEntry) -> LabEntry:
+        """The same lab with one node replaced, found by its name."""
+        return replace(self, nodes=tuple(changed if node.name == changed.name else node for node in self.nodes))
+
+
+class Register:
+    """All labs of one home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def folder(self, name: str) -> Path:
+        return self.home / name
+
+    def names(self) -> tuple[str, ...]:
+        """Every lab that has a folder, also a half-made one."""
+        try:
+            found = [entry.name for entry in self.home.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return ()
+        return tuple(sorted(found))
+
+    def octets(self) -> frozenset[int]:
+        """The address groups of all labs, also of those whose servers do not run at the moment."""
+        entries = [entry for name in self.names() if isinstance(entry := self.look(name), LabEntry)]
+        return frozenset(entry.octet for entry in entries if entry.octet is not None)
+
+    def create(self, entry: LabEntry) -> None:
+        """Make the folder of a new lab, with its entry in it from the first moment."""
+        fresh = self.home / f".new-{entry.name}-{os.getpid()}"
+        self._reachable(fresh)
+        _write(fresh / ENTRY_FILE, entry)
+        fresh.rename(self.folder(entry.name))
+
+    def write(self, entry: LabEntry) -> None:
+        _write(self.folder(entry.name) / ENTRY_FILE, entry)
+
+    def read(self, name: str) -> LabEntry:
+        """The entry of a lab. Raises UsageFault if there is none, LabFault if it cannot be read."""
+        check_name(name)
+        found = self.look(name)
+        if found is None:
+            known = ", ".join(self.names())
+            hint = f"There is: {known}." if known else "There is no lab at all: make one with rcfail lab up."
+            raise UsageFault(f"there is no lab named {name}", hint)
+        if isinstance(found, str):
+            folder = self.folder(name)
+            raise LabFault(
+                f"{folder / ENTRY_FILE} cannot be read: {found}", f"End its servers by hand, and remove {folder}."
+            )
+        return found
+
+    def look(self, name: str) -> LabEntry | str | None:
+        """The entry, why it cannot be read, or None where there is no lab."""
+        try:
+            text = (self.folder(name) / ENTRY_FILE).read_text("utf-8")
+        except FileNotFoundError:
+            return None if not self.folder(name).exists() else "it does not exist"
+        except (OSError, UnicodeError) as error:
+            return str(error)
+        try:
+            return _entry(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"it is not what rcfail wrote ({type(error).__name__}: {error})"
+
+    def remove(self, name: str) -> None:
+        """Delete the folder of a lab with all its data."""
+        shutil.rmtree(self.folder(name), ignore_errors=False)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the lab against every other process. Raises LabFault when another one keeps it for too long."""
+        check_name(name)
+        self._reachable(self.home / ".locks")
+        with (self.home / ".locks" / name).open("w") as handle:
+            try:
+                poll(
+                    lambda: _try_lock(handle.fileno()),
+                    bool,
+                    deadline=Deadline.after(_LOCK_WITHIN_S),
+                    every_s=0.05,
+                    waiting_for="the lock",
+                )
+            except OutOfTime as error:
+                message = f"another rcfail is at work on the lab {name}"
+                raise LabFault(message, "Wait until it is done, or choose another --name.") from error
+            yield
+
+    def _reachable(self, folder: Path) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise LabFault(f"{folder} cannot be made: {why}", "Name another place with RCFAIL_LAB_HOME.") from error
+
+
+def home_folder(environment: dict[str, str] | os._Environ[str]) -> Path:
+    """RCFAIL_LAB_HOME, else rcfail/labs under XDG_STATE_HOME, else under ~/.local/state."""
+    own = environment.get("RCFAIL_LAB_HOME")
+    if own:
+        return Path(own).absolute()
+    state = environment.get("XDG_STATE_HOME", "")
+    # The rules of XDG say to ignore a path that is not absolute.
+    root = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    return root / "rcfail" / "labs"
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _write(path: Path, entry: LabEntry) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(_as_json(entry), indent=1) + "\n", "utf-8")
+    fresh.replace(path)
+
+
+def _as_json(entry: LabEntry) -> dict[str, Any]:
+    return {"schema": SCHEMA, **asdict(entry)}
+
+
+def _entry(found: dict[str, Any]) -> LabEntry:
+    """Read back what was written. Raises ValueError, KeyError, TypeError or AttributeError on anything else."""
+    if found["schema"] != SCHEMA:
+        raise ValueError(f"schema {found['schema']!r} is not {SCHEMA}")
+    return LabEntry(
+        name=str(found["name"]),
+        stage=Stage(found["stage"]),
+        created_unix_ms=int(found["created_unix_ms"]),
+        maker=_process(found["maker"]),
+        server=str(found["server"]),
+        server_version=str(found["server_version"]),
+        node_timeout_ms=int(found["node_timeout_ms"]),
+        octet=None if found["octet"] is None else int(found["octet"]),
+        nodes=tuple(_node(node) for node in found["nodes"]),
+        cuts=tuple(Cut(CutKind(cut["kind"]), str(cut["node"])) for cut in found["cuts"]),
+        notes=tuple(str(note) for note in found["notes"]),
+    )
+
+
+def _node(found: dict[str, Any]) -> NodeEntry:
+    return NodeEntry(
+        name=str(found["name"]),
+        host=str(found["host"]),
+        port=int(found["port"]),
+        bus_port=int(found["bus_port"]),
+        zone=str(found["zone"]),
+        shard=int(found["shard"]),
+        primary=str(found["primary"]),
+        folder=str(found["folder"]),
+        group=None if found["group"] is None else int(found["group"]),
+        node_id=NodeId(str(found["node_id"])),
+        process=None if found["process"] is None else _process(found["process"]),
+    )
+
+
+def _process(found: dict[str, Any]) -> Process:
+    return Process(int(found["pid"]), str(found["started"]))

@@ -1,0 +1,78 @@
+"""The lab's own conversations with its nodes, on the same wire as all of rcfail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.parse_info import vitals
+from rcfail.cluster.parse_nodes import NodesReader
+from rcfail.errors import LabFault
+from rcfail.practice.lab.agreement import Sight
+from rcfail.practice.lab.conf import CONF_FILE, conf_value
+from rcfail.practice.lab.register import LabEntry, NodeEntry
+from rcfail.wire.bounds import Bounds
+from rcfail.wire.door import Command, Door, Reply
+from rcfail.wire.refusals import Refusal
+from rcfail.wire.secret import NOBODY, Credentials, Secret
+
+_ANSWER_WITHIN_S = 2.0
+
+
+class Talk:
+    """Asks and tells the nodes of one lab. Every exchange is bounded."""
+
+    def __init__(self, credentials: Credentials = NOBODY, clock: Clock = SYSTEM_CLOCK) -> None:
+        bounds = Bounds(connect_s=1.0, read_s=_ANSWER_WITHIN_S)
+        self._door = Door(credentials, bounds, clock)
+        self._clock = clock
+        self._reader = NodesReader()
+
+    def ask(self, node: NodeEntry, *commands: Command) -> tuple[Reply, ...]:
+        """One reply or Refusal for each command. Never raises."""
+        return self._door.read(node.endpoint, commands, deadline=self._deadline())
+
+    def tell(self, node: NodeEntry, *command: str | int) -> Reply:
+        """Send one changing command once, to this very node. Raises LabFault when it says no or nothing."""
+        reply = self._door.say(node.endpoint, command, expect_id=node.node_id or None, deadline=self._deadline())
+        if isinstance(reply, Refusal):
+            said = reply.text or reply.kind.value
+            raise LabFault(
+                f"{node.name} ({node.endpoint}) refused {_named(command)}: {said}", "Look at: rcfail lab status."
+            )
+        return reply
+
+    def see(self, node: NodeEntry) -> Sight:
+        """Read all that agreement is judged by, in one round trip."""
+        info, cluster_info, nodes = self.ask(node, ("INFO",), ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+        for reply in (info, cluster_info, nodes):
+            if not isinstance(reply, str):
+                why = (reply.text or reply.kind.value) if isinstance(reply, Refusal) else "an odd answer"
+                return Sight(node, silence=why)
+        return Sight(node, self._reader.read(str(nodes)), vitals(str(info), str(cluster_info), None))
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(_ANSWER_WITHIN_S + 1.0, self._clock)
+
+
+def talk_to(entry: LabEntry, clock: Clock = SYSTEM_CLOCK) -> Talk:
+    """A Talk with the password that the lab's own redis.conf sets, if it sets one."""
+    return Talk(credentials_of(entry), clock)
+
+
+def credentials_of(entry: LabEntry) -> Credentials:
+    """Who to be for the nodes of this lab. The password stands in redis.conf alone, never in the register."""
+    try:
+        text = (Path(entry.nodes[0].folder) / CONF_FILE).read_text("utf-8")
+    except (OSError, IndexError):
+        return NOBODY
+    password = conf_value(text, "requirepass")
+    return Credentials(password=Secret(password)) if password else NOBODY
+
+
+def _named(command: tuple[str | int, ...]) -> str:
+    """A command as it may be printed: of CONFIG SET only the names, a value can be a secret."""
+    words = [str(word) for word in command]
+    if words[:2] == ["CONFIG", "SET"]:
+        return " ".join(words[:2] + words[2::2])
+    return " ".join(words if len(words) <= 6 else [*words[:4], "..."])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import count
 
 from rcfail.cluster.vitals import (
     AttachedReplica,
@@ -16,8 +17,6 @@ from rcfail.cluster.vitals import (
     Vitals,
 )
 
-_FIELD = re.compile(r"^([^#:\r\n][^:\r\n]*):([^\r\n]*)", re.MULTILINE)
-_STRAY = re.compile(r"^[^#:\r\n][^:\r\n]*$", re.MULTILINE)
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}", re.ASCII)
 _MESSAGES = "cluster_stats_messages_"
 # Servers that speak this dialect under the version number of the Redis that they imitate.
@@ -26,7 +25,7 @@ _LOOKALIKES = ("garnet_version", "kvrocks_version", "dragonfly_version")
 
 def parse_info(text: str) -> dict[str, str]:
     """The `name:value` lines of INFO or CLUSTER INFO. Section titles and whatever else has no colon are left out."""
-    return dict(_FIELD.findall(text))
+    return _split(text)[0]
 
 
 def vitals(info: str | None, cluster_info: str | None, config: Mapping[str, str] | None) -> Vitals:
@@ -36,12 +35,12 @@ def vitals(info: str | None, cluster_info: str | None, config: Mapping[str, str]
     and stands in `unread`; so does a line that is no field, under the name "".
     """
     unread: list[tuple[str, str]] = []
-    said = _Fields(info or "", unread)
+    said = _Fields.of(info or "", unread)
     return Vitals(
         server=_server(said),
         replication=_replication(said),
         storage=_storage(said, info or ""),
-        cluster=_cluster(_Fields(cluster_info or "", unread)),
+        cluster=_cluster(_Fields.of(cluster_info or "", unread)),
         config=_configured(_Fields(config or {}, unread)),
         unread=tuple(unread),
     )
@@ -52,25 +51,28 @@ class _Fields:
 
     __slots__ = ("all", "unread")
 
-    def __init__(self, source: str | Mapping[str, str], unread: list[tuple[str, str]]) -> None:
+    def __init__(self, fields: Mapping[str, str], unread: list[tuple[str, str]]) -> None:
+        self.all = fields
         self.unread = unread
-        self.all: Mapping[str, str] = parse_info(source) if isinstance(source, str) else source
-        if isinstance(source, str):
-            unread.extend([("", line) for line in _STRAY.findall(source)])
+
+    @classmethod
+    def of(cls, text: str, unread: list[tuple[str, str]]) -> _Fields:
+        fields, stray = _split(text)
+        unread.extend([("", line) for line in stray])
+        return cls(fields, unread)
 
     def text(self, name: str) -> str:
         return self.all.get(name, "")
 
-    def number(self, *names: str) -> int | None:
-        """The whole number under the first of the names that is there."""
-        for name in names:
-            text = self.all.get(name)
-            if text is not None:
-                number = whole_number(text)
-                if number is None:
-                    self.unread.append((name, text))
-                return number
-        return None
+    def number(self, name: str, old_name: str = "") -> int | None:
+        """The whole number under the name, or under the old name where the new one is not there."""
+        text = self.all.get(name)
+        if text is None:
+            return self.number(old_name) if old_name else None
+        number = whole_number(text)
+        if number is None:
+            self.unread.append((name, text))
+        return number
 
     def truth(self, name: str, yes: str = "1", no: str = "0") -> bool | None:
         text = self.all.get(name)
@@ -80,6 +82,21 @@ class _Fields:
             return text == yes
         self.unread.append((name, text))
         return None
+
+
+def _split(text: str) -> tuple[dict[str, str], list[str]]:
+    """Fields, and the lines that are neither field, nor section title, nor blank. A thousand INFOs come by here."""
+    fields: dict[str, str] = {}
+    stray: list[str] = []
+    for line in text.replace("\r\n", "\n").split("\n"):
+        name, colon, value = line.partition(":")
+        if name[:1] == "#":
+            continue
+        if colon and name:
+            fields[name] = value
+        elif line and not line.isspace():
+            stray.append(line)
+    return fields, stray
 
 
 def whole_number(text: str) -> int | None:
@@ -151,9 +168,12 @@ def _replication(said: _Fields) -> Replication:
 def _attached(said: _Fields) -> tuple[AttachedReplica, ...]:
     """The `slaveN:ip=,port=,state=,offset=,lag=` lines; newer servers add names after these."""
     attached: list[AttachedReplica] = []
-    for name, text in said.all.items():
-        if not (name.startswith("slave") and name[5:].isdigit()):
-            continue
+    # The numbers have no gap: only a replica that is printed takes one (genRedisInfoString, server.c).
+    for number in count():
+        name = f"slave{number}"
+        text = said.all.get(name)
+        if text is None:
+            break
         parts = dict(_pair(part) for part in text.split(","))
         port = whole_number(parts.get("port", ""))
         offset, lag = whole_number(parts.get("offset", "")), whole_number(parts.get("lag", ""))
@@ -190,19 +210,20 @@ def _storage(said: _Fields, info: str) -> Storage:
 
 def _keys(said: _Fields, info: str) -> int | None:
     """Keys in all databases. An empty database has no line, so nothing but the section's title says 0."""
+    _, title, section = info.partition("# Keyspace")
+    if not title:
+        return None
     keys = 0
-    found = "# Keyspace" in info
-    for name, text in said.all.items():
+    for name, text in parse_info(section).items():
         if not (name.startswith("db") and name[2:].isdigit()):
             continue
         label, value = _pair(text.partition(",")[0])
-        count = whole_number(value)
-        if label != "keys" or count is None:
+        number = whole_number(value)
+        if label != "keys" or number is None:
             said.unread.append((name, text))
             return None
-        keys += count
-        found = True
-    return keys if found else None
+        keys += number
+    return keys
 
 
 def _cluster(said: _Fields) -> ClusterState:

@@ -52,10 +52,14 @@ class NodesReader:
         reply = self._read_well_formed(text)
         return reply if reply is not None else self.read_lines(numbered_lines(text), text)
 
-    def read_lines(self, lines: Iterable[NumberedLine], text: str) -> NodesReply:
-        """The careful path: read each line by itself. `text` is kept as `odd_text` if any has a problem."""
+    def read_lines(self, lines: Iterable[NumberedLine], text: str, known: tuple[Problem, ...] = ()) -> NodesReply:
+        """The careful path: read each line by itself.
+
+        `known` are problems of lines that the caller has read itself. If there is any problem at all, `text`
+        is kept as `odd_text`.
+        """
         found: list[tuple[str, str, Belief]] = []
-        problems: list[Problem] = []
+        problems = list(known)
         first_seen: dict[NodeId, int] = {}
         myself: list[NodeId] = []
         for number, raw in lines:
@@ -76,8 +80,9 @@ class NodesReader:
             if reasons:
                 problems.append(Problem(number, raw, "; ".join(reasons)))
         found.sort(key=lambda item: item[:2])
-        beliefs = tuple(belief for _, _, belief in found)
-        table = self._table_with(beliefs, tuple(problems)) if problems else self._table_of(beliefs)
+        problems.sort(key=lambda problem: problem.line_number)
+        beliefs = tuple([belief for _, _, belief in found])
+        table = _odd_table(beliefs, tuple(problems)) if problems else self._table_of(beliefs)
         pulses = " ".join([pulse for _, pulse, _ in found])
         return NodesReply(table, tuple(sorted(set(myself))), pulses, text if problems else "")
 
@@ -132,10 +137,6 @@ class NodesReader:
         with self._lock:
             return self._tables.get(lines) or self._keep_table(beliefs)
 
-    def _table_with(self, beliefs: tuple[Belief, ...], problems: tuple[Problem, ...]) -> NodeTable:
-        # The first line of an id stands, so the later ones are put in before it.
-        return NodeTable(beliefs, problems, {belief.node_id: belief for belief in reversed(beliefs)})
-
     def _keep(self, belief: Belief) -> Belief:
         if len(self._beliefs) >= _MOST_LINES:
             self._beliefs.clear()
@@ -147,6 +148,11 @@ class NodesReader:
         table = NodeTable(beliefs, (), {belief.node_id: belief for belief in beliefs})
         # The key is made of the beliefs' own strings: a new table costs its pointers, not its text.
         return self._tables.setdefault(tuple([belief.line for belief in beliefs]), table)
+
+
+def _odd_table(beliefs: tuple[Belief, ...], problems: tuple[Problem, ...]) -> NodeTable:
+    # Of two lines with one id the first stands, so it is put in last.
+    return NodeTable(beliefs, problems, {belief.node_id: belief for belief in reversed(beliefs)})
 
 
 def numbered_lines(text: str) -> list[NumberedLine]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rcfail.cluster.nouns import NodeId, NodesReply, NodeTable, Problem
 from rcfail.cluster.parse_info import whole_number
-from rcfail.cluster.parse_nodes import NodesReader, numbered_lines
+from rcfail.cluster.parse_nodes import NodesReader, NumberedLine, numbered_lines
 
 _BYTE_ORDER_MARK = "\ufeff"
 _VARS = "vars"
@@ -40,9 +40,12 @@ class NodesConf:
 
 def parse_conf(text: str, reader: NodesReader | None = None) -> NodesConf:
     """Read a nodes.conf or a saved reply. Total: what cannot be read is in `table.problems`."""
+    node_lines: list[NumberedLine] = []
+    vars_lines: list[NumberedLine] = []
     lines = numbered_lines(text.removeprefix(_BYTE_ORDER_MARK))
-    vars_lines = [line for line in lines if _is_vars(line.text) or (line is lines[-1] and _is_vars_cut(line.text))]
-    node_lines = [line for line in lines if line not in vars_lines]
+    for line in lines:
+        is_vars = _is_vars(line.text) or (line is lines[-1] and _is_vars_cut(line.text))
+        (vars_lines if is_vars else node_lines).append(line)
     values: dict[str, str] = {}
     problems: list[Problem] = []
     for line in vars_lines:
@@ -64,7 +67,8 @@ def parse_conf(text: str, reader: NodesReader | None = None) -> NodesConf:
 
 
 def _is_vars(line: str) -> bool:
-    return line.split(None, 1)[:1] == [_VARS]
+    # The loader compares names with strcasecmp (clusterLoadConfig, cluster_legacy.c).
+    return [word.lower() for word in line.split(None, 1)[:1]] == [_VARS]
 
 
 def _is_vars_cut(line: str) -> bool:
@@ -78,7 +82,7 @@ def _read_vars(line: str) -> tuple[dict[str, str], str]:
     pairs = dict(zip(rest[::2], rest[1::2], strict=False))
     values = {_SPELLINGS.get(name.lower(), name): value for name, value in pairs.items()}
     reasons: list[str] = []
-    if word != _VARS or len(rest) % 2:
+    if word.lower() != _VARS or len(rest) % 2:
         reasons.append("vars line is cut off")
     for name in _SPELLINGS.values():
         if name in values and _epoch(values, name) is None:

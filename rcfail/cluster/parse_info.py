@@ -108,7 +108,7 @@ def whole_number(text: str) -> int | None:
 def _server(said: _Fields) -> Server:
     flavour, name = _flavour(said)
     version_text = said.text(name)
-    version = _VERSION.match(version_text)
+    version = _VERSION.search(version_text)
     if version_text and not version:
         said.unread.append((name, version_text))
     time_us = said.number("server_time_usec")
@@ -192,6 +192,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _storage(said: _Fields, info: str) -> Storage:
+    keys, volatile_keys = _keyspace(said, info)
     return Storage(
         loading=said.truth("loading"),
         async_loading=said.truth("async_loading"),
@@ -204,26 +205,32 @@ def _storage(said: _Fields, info: str) -> Storage:
         used_memory=said.number("used_memory"),
         maxmemory=said.number("maxmemory"),
         maxmemory_policy=said.text("maxmemory_policy"),
-        keys=_keys(said, info),
+        keys=keys,
+        uncounted_memory=said.number("mem_not_counted_for_evict"),
+        volatile_keys=volatile_keys,
     )
 
 
-def _keys(said: _Fields, info: str) -> int | None:
-    """Keys in all databases. An empty database has no line, so nothing but the section's title says 0."""
+def _keyspace(said: _Fields, info: str) -> tuple[int | None, int | None]:
+    """Keys in all databases, and those of them with a time to live.
+
+    An empty database has no line, so it is the section's title that says 0.
+    """
     _, title, section = info.partition("# Keyspace")
     if not title:
-        return None
-    keys = 0
+        return None, None
+    keys = volatile = 0
     for name, text in parse_info(section).items():
         if not (name.startswith("db") and name[2:].isdigit()):
             continue
-        label, value = _pair(text.partition(",")[0])
-        number = whole_number(value)
-        if label != "keys" or number is None:
+        parts = dict(_pair(part) for part in text.split(","))
+        here, here_volatile = whole_number(parts.get("keys", "")), whole_number(parts.get("expires", ""))
+        if here is None or here_volatile is None:
             said.unread.append((name, text))
-            return None
-        keys += number
-    return keys
+            return None, None
+        keys += here
+        volatile += here_volatile
+    return keys, volatile
 
 
 def _cluster(said: _Fields) -> ClusterState:

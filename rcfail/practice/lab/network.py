@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from rcfail.errors import LabFault
 from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry
 
 _NFT_WITHIN_S = 10.0
+_REACH_WITHIN_S = 0.5
 _FIRST_GROUP = 40000
 _GROUPS_PER_LAB = 100
 
@@ -38,7 +40,12 @@ def table_of(entry: LabEntry) -> str:
 
 def apply(entry: LabEntry) -> None:
     """Make the firewall say exactly what `entry.cuts` says. Raises LabFault where it cannot."""
-    why = _nft(script(entry))
+    run(script(entry))
+
+
+def run(rules: str) -> None:
+    """Carry out a script. Raises LabFault where it cannot be."""
+    why = _nft(rules)
     if why is not None:
         raise LabFault(f"nft refused the rules: {why}", "It needs root or CAP_NET_ADMIN. --one-way works without.")
 
@@ -50,6 +57,15 @@ def clear(entry: LabEntry) -> None:
         if why is not None:
             message = f"the firewall table {table_of(entry)} could not be removed: {why}"
             raise LabFault(message, f"Remove it as root: nft delete table inet {table_of(entry)}.")
+
+
+def reachable(host: str, port: int) -> bool:
+    """Whether a connection from here, that is from outside the lab, is taken within a moment."""
+    try:
+        socket.create_connection((host, port), timeout=_REACH_WITHIN_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def script(entry: LabEntry) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.cluster.vitals import Flavour
 from rcfail.errors import LabFault, OutOfTime, UsageFault
 from rcfail.practice.lab.processes import Process
 from rcfail.practice.lab.wish import check_name
@@ -27,6 +28,7 @@ SCHEMA = "rcfail-lab/1"
 ENTRY_FILE = "lab.json"
 _LOCK_WITHIN_S = 5.0
 NOBODY_YET = NodeId("")
+_FEWEST_DIGITS = 4
 
 
 class Stage(StrEnum):
@@ -84,7 +86,8 @@ class LabEntry:
     created_unix_ms: int
     maker: Process
     server: str
-    server_version: str
+    flavour: Flavour
+    version: str
     node_timeout_ms: int
     octet: int | None
     nodes: tuple[NodeEntry, ...]
@@ -92,8 +95,35 @@ class LabEntry:
     notes: tuple[str, ...] = ()
 
     @property
+    def passes_on_forget(self) -> bool:
+        """Whether one CLUSTER FORGET reaches all nodes: the forgotten-node ping extension came with Redis 7.2."""
+        return self.flavour is Flavour.VALKEY or self.version_numbers >= (7, 2)
+
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.version.split("."))
+
+    @property
     def seeds(self) -> tuple[Endpoint, ...]:
         return tuple(node.endpoint for node in self.nodes)
+
+    def find(self, word: str) -> NodeEntry:
+        """The node that a user means: by name, port, HOST:PORT, or the first 4 or more digits of its id.
+
+        Raises UsageFault when it is none of the lab, or more than one.
+        """
+        digits = word.lower() if len(word) >= _FEWEST_DIGITS else "-"
+        found = [
+            node
+            for node in self.nodes
+            if word in (node.name, str(node.port), str(node.endpoint)) or node.node_id.startswith(digits)
+        ]
+        named = [node for node in found if node.name == word] or found
+        if len(named) == 1:
+            return named[0]
+        known = ", ".join(f"{node.name} ({node.endpoint})" for node in self.nodes)
+        what = "is more than one node" if named else "is no node"
+        raise UsageFault(f"{word} {what} of the lab {self.name}", f"Name one of: {known}.")
 
     def with_node(self, changed: NodeEntry) -> LabEntry:
         """The same lab with one node replaced, found by its name."""
@@ -231,7 +261,8 @@ def _entry(found: dict[str, Any]) -> LabEntry:
         created_unix_ms=int(found["created_unix_ms"]),
         maker=_process(found["maker"]),
         server=str(found["server"]),
-        server_version=str(found["server_version"]),
+        flavour=Flavour(found["flavour"]),
+        version=str(found["version"]),
         node_timeout_ms=int(found["node_timeout_ms"]),
         octet=None if found["octet"] is None else int(found["octet"]),
         nodes=tuple(_node(node) for node in found["nodes"]),

@@ -1,0 +1,83 @@
+"""How a lab stands at this moment: its processes, and what its nodes say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rcfail.cluster.nouns import SLOT_COUNT, Role
+from rcfail.practice.lab.agreement import Sight
+from rcfail.practice.lab.processes import ProcessState, state_of
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage
+from rcfail.practice.lab.talk import talk_to
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node. What it says of itself is None where it says nothing; `silence` then says why.
+
+    `primary` is the name of the node that it says it replicates, "" where it replicates none. `cut` names what is
+    cut of its ports.
+    """
+
+    node: NodeEntry
+    process: ProcessState
+    role: Role | None = None
+    primary: str | None = None
+    slots: int | None = None
+    link_up: bool | None = None
+    cluster_state: str | None = None
+    cut: tuple[str, ...] = ()
+    silence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    lab: LabEntry
+    nodes: tuple[NodeStatus, ...]
+
+    @property
+    def running(self) -> int:
+        return sum(node.process is ProcessState.RUNNING for node in self.nodes)
+
+    @property
+    def whole(self) -> bool:
+        """Formed, every server runs and says ok, every replica's link is up, every slot has one owner, nothing is cut.
+
+        That is less than health: it compares no views.
+        """
+        good = all(node.cluster_state == "ok" and node.link_up is not False and not node.cut for node in self.nodes)
+        return good and self.lab.stage is Stage.READY and sum(node.slots or 0 for node in self.nodes) == SLOT_COUNT
+
+
+def look_at(register: Register, name: str) -> LabStatus:
+    """Ask every server of a lab that runs. Raises UsageFault when there is no such lab."""
+    entry = register.read(name)
+    return LabStatus(entry, tuple(_node_status(entry, node) for node in entry.nodes))
+
+
+def _node_status(entry: LabEntry, node: NodeEntry) -> NodeStatus:
+    process = state_of(node.process) if node.process is not None else ProcessState.ENDED
+    cut = tuple(cut.kind.value for cut in entry.cuts if cut.node == node.name)
+    if process is not ProcessState.RUNNING:
+        return NodeStatus(node, process, cut=cut, silence=f"its process is {process.value}")
+    sight = talk_to(entry).see(node)
+    if sight.nodes is None or sight.vitals is None:
+        return NodeStatus(node, process, cut=cut, silence=sight.silence)
+    return _spoken(entry, sight, process, cut)
+
+
+def _spoken(entry: LabEntry, sight: Sight, process: ProcessState, cut: Sequence[str]) -> NodeStatus:
+    assert sight.nodes is not None and sight.vitals is not None
+    own = next((sight.nodes.table.by_id[node_id] for node_id in sight.nodes.myself), None)
+    names = {node.node_id: node.name for node in entry.nodes}
+    return NodeStatus(
+        node=sight.node,
+        process=process,
+        role=own.role if own else None,
+        primary=names.get(own.primary_id, own.primary_id[:8]) if own and own.primary_id else "",
+        slots=own.slot_count if own else None,
+        link_up=sight.vitals.replication.link_up,
+        cluster_state=sight.vitals.cluster.state,
+        cut=tuple(cut),
+    )

@@ -1,0 +1,249 @@
+"""Slots: has each of them one owner, does that node live, and does it know that it is the owner?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rcfail.cluster.nouns import NodeId, SlotRange
+from rcfail.cluster.snapshot import Claim, Node, Snapshot, Stretch
+from rcfail.health.finding import Finding, Severity, Subject, SubjectKind, Thresholds, of_node, of_shard
+from rcfail.health.rules import open_slots, state, writes
+from rcfail.health.standing import held_for_dead, peers
+from rcfail.health.wording import answering, called, counted, duration, listing, named, rcfail, redis_cli, slots_text
+
+if TYPE_CHECKING:
+    from rcfail.health.diagnose import Rule
+
+
+def slots_uncovered(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Slots that no view gives to anybody, and slots that only some slot owners give to nobody.
+
+    Needs one readable view; without any there is nothing to say of slots.
+    """
+    if not snapshot.groups:
+        return
+    vacant: list[SlotRange] = []
+    unknown_to: dict[tuple[NodeId, ...], list[Stretch]] = {}
+    for stretch in snapshot.stretches:
+        if not stretch.claims:
+            _extend(vacant, stretch)
+        elif stretch.owner is not None and (blind := _blind_owners(snapshot, stretch)):
+            unknown_to.setdefault(blind, []).append(stretch)
+    if vacant:
+        yield _vacant(snapshot, vacant)
+    for blind, parts in unknown_to.items():
+        yield _known_to_some(snapshot, blind, parts)
+
+
+def _vacant(snapshot: Snapshot, vacant: list[SlotRange]) -> Finding:
+    views = sum(len(each.observers) for each in snapshot.groups)
+    return Finding(
+        "slots-uncovered",
+        Severity.CRITICAL,
+        _slots(vacant),
+        f"{slots_text(vacant)} have no owner in any of {counted(views, 'view')}",
+        "commands on keys in these slots fail with CLUSTERDOWN, and unless cluster-require-full-coverage is no, every "
+        "node refuses all other keys too",
+        "Look whether a node holds keys of a slot before you give it an owner: "
+        + redis_cli(answering(snapshot), "CLUSTER", "COUNTKEYSINSLOT", str(vacant[0][0])),
+    )
+
+
+def _blind_owners(snapshot: Snapshot, stretch: Stretch) -> tuple[NodeId, ...]:
+    """The slot owners whose own view gives this stretch to nobody."""
+    told = sum(len(claim.observers) for claim in stretch.claims)
+    if told >= sum(len(each.observers) for each in snapshot.groups):
+        return ()
+    named_by = {observer for claim in stretch.claims for observer in claim.observers}
+    return tuple(voter for voter in snapshot.electorate.reachable if voter not in named_by)
+
+
+def _known_to_some(snapshot: Snapshot, blind: tuple[NodeId, ...], parts: list[Stretch]) -> Finding:
+    ranges = _ranges(parts)
+    owners = {part.owner for part in parts if part.owner}
+    voters = len(snapshot.electorate.voters)
+    # What most slot owners say decides where a client is sent.
+    worst = Severity.CRITICAL if 2 * len(blind) >= voters - len(owners) else Severity.WARNING
+    return Finding(
+        "slots-uncovered",
+        worst,
+        _slots(ranges),
+        f"{len(blind)} of {counted(voters, 'slot owner')} know no owner for {slots_text(ranges)}: "
+        f"{named(snapshot, blind)}; {named(snapshot, owners)} says that it owns them",
+        "these nodes answer CLUSTERDOWN instead of sending clients to the owner, and unless "
+        "cluster-require-full-coverage is no, they refuse all other keys too",
+        "See whom such a node knows: " + rcfail("nodes", snapshot.nodes[blind[0]].endpoint),
+    )
+
+
+def slots_failed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Slots whose owner is `fail` in somebody's view."""
+    for owner in _owners(snapshot):
+        if not owner.failed_by:
+            continue
+        others = peers(snapshot, owner.node_id)
+        evidence = (
+            f"{slots_text(owner.slots)} belong to {called(owner)}, which is fail in "
+            f"{len(owner.failed_by)} of {counted(others, 'other view')}{_but_answers(owner)}"
+        )
+        lost = owner.view is None or held_for_dead(snapshot, owner)
+        yield Finding(
+            "slots-failed",
+            Severity.CRITICAL if lost else Severity.WARNING,
+            of_shard(snapshot, shard) if (shard := snapshot.shard_of(owner.node_id)) else of_node(owner),
+            evidence,
+            "commands on keys in these slots fail, and unless cluster-require-full-coverage is no, every node that "
+            "holds it for failed refuses all other keys too",
+            _failed_hint(snapshot, owner),
+        )
+
+
+def _but_answers(owner: Node) -> str:
+    return "" if owner.view is None else "; it answers us all the same"
+
+
+def _failed_hint(snapshot: Snapshot, owner: Node) -> str:
+    look = rcfail("health", answering(snapshot, without=owner.node_id), "--wait", "60s")
+    if owner.view is None:
+        return f"Watch whether a replica takes over; if none does, start the process of {called(owner)} again: {look}"
+    # clearNodeFailureIfNeeded (cluster_legacy.c) keeps the flag of a slot owner for two node timeouts.
+    timeout_ms = owner.view.vitals.config.node_timeout_ms
+    bound = f" {duration(2 * timeout_ms)} (two node timeouts)" if timeout_ms else " two node timeouts"
+    return f"The others drop the flag{bound} after they hear it again: {look}"
+
+
+def slots_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Slots whose owner is `fail?` for somebody who is not cut off himself, and `fail` for nobody."""
+    for owner in _owners(snapshot):
+        if owner.failed_by or not (suspecting := _suspecting(snapshot, owner)):
+            continue
+        lost = held_for_dead(snapshot, owner)
+        others = peers(snapshot, owner.node_id)
+        voting = sum(1 for each in suspecting if snapshot.is_voter(each))
+        yield Finding(
+            "slots-suspected",
+            Severity.CRITICAL if lost else Severity.WARNING,
+            of_shard(snapshot, shard) if (shard := snapshot.shard_of(owner.node_id)) else of_node(owner),
+            f"{slots_text(owner.slots)} belong to {called(owner)}, which is fail? in {len(suspecting)} of "
+            f"{counted(others, 'other view')}: {voting} of the {snapshot.electorate.needed} slot owners that it takes "
+            f"to agree{_but_answers(owner)}",
+            "clients that do not reach the owner have no access to these slots, and soon it is declared failed"
+            if lost
+            else "if a majority comes to suspect it, it is declared failed and its slots stop",
+            "See what the others say of it: " + rcfail("nodes", answering(snapshot, without=owner.node_id)),
+        )
+
+
+def _suspecting(snapshot: Snapshot, owner: Node) -> tuple[NodeId, ...]:
+    """Who suspects the owner, without those whom the majority does not reach: they suspect everybody."""
+    if len(snapshot.electorate.side) < snapshot.electorate.needed:
+        return owner.suspected_by
+    return tuple(each for each in owner.suspected_by if not held_for_dead(snapshot, snapshot.nodes[each]))
+
+
+def slots_disputed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Slots that two nodes or more claim, each in its own view."""
+    quarrels: dict[tuple[NodeId, ...], list[Stretch]] = {}
+    for stretch in snapshot.stretches:
+        if len(stretch.confirmed) > 1:
+            quarrels.setdefault(tuple(claim.node_id for claim in stretch.confirmed), []).append(stretch)
+    for claimants, parts in quarrels.items():
+        ranges = _ranges(parts)
+        loser = snapshot.nodes[claimants[-1]]
+        yield Finding(
+            "slots-disputed",
+            Severity.CRITICAL,
+            _slots(ranges),
+            f"{slots_text(ranges)} are claimed by "
+            + listing((_claim(snapshot, each) for each in parts[0].confirmed), 9),
+            _what_is_lost(snapshot, claimants),
+            f"Keep clients away from {called(loser)} before the two meet again, and see whom it knows: "
+            + rcfail("nodes", loser.endpoint),
+        )
+
+
+def _claim(snapshot: Snapshot, claim: Claim) -> str:
+    view = snapshot.by_observer[claim.node_id]
+    believers = sum(1 for each in claim.observers if each != claim.node_id)
+    state = view.vitals.cluster.state
+    says = f", and says cluster_state:{state}" if state else ""
+    node = snapshot.nodes[claim.node_id]
+    agree = f"{counted(believers, 'other view')} agree{'s' if believers == 1 else ''}"
+    return f"{called(node)} (epoch {claim.config_epoch}, {agree}{says})"
+
+
+def _what_is_lost(snapshot: Snapshot, claimants: tuple[NodeId, ...]) -> str:
+    winner, *losers = (snapshot.nodes[each] for each in claimants)
+    writing = [each for each in losers if each.view and each.view.vitals.cluster.state != "fail"]
+    # The greater config epoch wins, the smaller id among equals (clusterUpdateSlotsConfigWith and
+    # clusterHandleConfigEpochCollision, cluster_legacy.c).
+    if writing:
+        names = listing(called(each) for each in writing)
+        return f"clients can write to both: when they meet, {called(winner)} wins, and what {names} took is thrown away"
+    names = listing(called(each) for each in losers)
+    return f"when they meet, {called(winner)} wins, and what {names} took without the others is thrown away"
+
+
+def slots_not_claimed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Slots that views give to a node which answers us and does not claim them, and nobody else does."""
+    orphans: dict[NodeId, list[Stretch]] = {}
+    for stretch in snapshot.stretches:
+        if stretch.owner is None and stretch.claims:
+            named_most = max(stretch.claims, key=lambda claim: (len(claim.observers), claim.node_id))
+            orphans.setdefault(named_most.node_id, []).append(stretch)
+    for node_id, parts in orphans.items():
+        yield _not_claimed(snapshot, snapshot.nodes[node_id], parts)
+
+
+def _not_claimed(snapshot: Snapshot, node: Node, parts: list[Stretch]) -> Finding:
+    ranges = _ranges(parts)
+    observers = max((claim.observers for claim in parts[0].claims if claim.node_id == node.node_id), key=len)
+    said = node.view.vitals.cluster if node.view else None
+    says = f"; it says cluster_state:{said.state}" if said and said.state else ""
+    return Finding(
+        "slots-not-claimed",
+        Severity.CRITICAL,
+        of_node(node),
+        f"{len(observers)} of {counted(peers(snapshot, node.node_id), 'other view')} give {slots_text(ranges)} to "
+        f"{called(node)}, which does not claim them itself{says}",
+        "clients are sent to a node that refuses these keys, while cluster_state can be ok on every node",
+        f"See what it believes, then give the slots an owner as rcfail explain slots-not-claimed says: "
+        f"{rcfail('nodes', node.endpoint)}",
+    )
+
+
+def _owners(snapshot: Snapshot) -> Iterator[Node]:
+    return (snapshot.nodes[voter] for voter in snapshot.electorate.voters)
+
+
+def _ranges(parts: list[Stretch]) -> list[SlotRange]:
+    ranges: list[SlotRange] = []
+    for part in parts:
+        _extend(ranges, part)
+    return ranges
+
+
+def _extend(ranges: list[SlotRange], part: Stretch) -> None:
+    """Add a stretch behind the others, joined where it follows at once."""
+    if ranges and ranges[-1][1] + 1 == part.first:
+        ranges[-1] = (ranges[-1][0], part.last)
+    else:
+        ranges.append((part.first, part.last))
+
+
+def _slots(ranges: list[SlotRange]) -> Subject:
+    pieces = (str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+    return Subject(SubjectKind.SLOT, ",".join(pieces))
+
+
+RULES: tuple[Rule, ...] = (
+    state.cluster_state_fail,
+    slots_uncovered,
+    slots_failed,
+    slots_suspected,
+    slots_disputed,
+    slots_not_claimed,
+    *open_slots.RULES,
+    *writes.RULES,
+)

@@ -113,7 +113,7 @@ class _Crawler:
         """Take in what comes, ask whom it names, and call the roll at the end or when the deadline passes."""
         try:
             while self._awaits_more():
-                ended = self._pool.next_ended(self._deadline.remaining_s())
+                ended = self._pool.next_ended(self._deadline)
                 if ended is None:
                     break
                 self._take(ended)
@@ -156,9 +156,7 @@ class _Crawler:
     def _take_lookup(self, ended: _Lookup) -> None:
         del self._waiting[ended.seed]
         if isinstance(ended.found, Unheard):
-            self._silences.append(
-                Silence(ended.seed, None, ended.found.reason, ended.found.text, ended.waited_ms)
-            )  # fmt: skip
+            self._silences.append(Silence(ended.seed, None, ended.found.reason, ended.found.text, ended.waited_ms))
             return
         for address in ended.found:
             self._siblings[address] = ended.found

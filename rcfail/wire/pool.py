@@ -7,7 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from rcfail.clock import Deadline
+
 T = TypeVar("T")
+
+AT_ONCE = 16
+STALL_S = 0.02
+"""Reading a view takes Python time, and then more threads only get in each other's way. So a few start at once,
+and the others when nothing comes for this long, as where nodes are far away or do not answer."""
 
 
 class Pool(Generic[T]):
@@ -28,15 +35,20 @@ class Pool(Generic[T]):
     def submit(self, job: Callable[[], T]) -> None:
         self.open_jobs += 1
         self._jobs.put(job)
-        if self._threads < min(self._size, self.open_jobs):
-            self._start_thread()
+        self._start_threads(min(AT_ONCE, self._size))
 
-    def next_ended(self, within_s: float) -> T | None:
+    def next_ended(self, deadline: Deadline) -> T | None:
         """What the next job to end returned, or None when none ended in time. Raises what a job raised."""
-        try:
-            ended = self._ended.get(timeout=max(0.0, within_s))
-        except queue.Empty:
-            return None
+        while True:
+            all_at_work = self._threads >= min(self._size, self.open_jobs)
+            patience_s = deadline.remaining_s() if all_at_work else deadline.at_most(STALL_S)
+            try:
+                ended = self._ended.get(timeout=patience_s)
+                break
+            except queue.Empty:
+                if deadline.passed():
+                    return None
+                self._start_threads(min(self._threads + AT_ONCE, self._size))
         self.open_jobs -= 1
         if isinstance(ended, BaseException):
             raise ended
@@ -48,14 +60,17 @@ class Pool(Generic[T]):
         for _ in range(self._threads):
             self._jobs.put(None)
 
-    def _start_thread(self) -> None:
-        try:
-            threading.Thread(target=self._work, name="rcfail-wire", daemon=True).start()
-        except RuntimeError:  # the system allows no further thread: fewer do the same, slower
-            if self._threads == 0:
-                raise
-            return
-        self._threads += 1
+    def _start_threads(self, up_to: int) -> None:
+        """No more than there are jobs."""
+        while self._threads < min(up_to, self.open_jobs):
+            try:
+                threading.Thread(target=self._work, name="rcfail-wire", daemon=True).start()
+            except RuntimeError:  # the system allows no further thread: fewer do the same, slower
+                if self._threads == 0:
+                    raise
+                self._size = self._threads
+                return
+            self._threads += 1
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self._closed:

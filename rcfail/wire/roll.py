@@ -112,9 +112,7 @@ def call(
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
 
 
-def _expected(
-    answer: Answer, listed: Mapping[Endpoint, frozenset[NodeId]], heard: set[NodeId]
-) -> NodeId | None:  # fmt: skip
+def _expected(answer: Answer, listed: Mapping[Endpoint, frozenset[NodeId]], heard: set[NodeId]) -> NodeId | None:
     """Whom the others list there: the node itself if they do, else one that was heard nowhere."""
     ids = listed.get(answer.endpoint, frozenset())
     own = claimed(answer)

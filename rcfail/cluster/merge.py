@@ -167,7 +167,8 @@ def _primaries_with_fresh_replica(nodes: Mapping[NodeId, Node]) -> frozenset[Nod
         if node.primary_id
         and node.vitals
         and node.vitals.replication.link_up
-        and 0 <= (node.vitals.replication.last_io_s or 0) <= FRESH_LINK_S
+        and node.vitals.replication.last_io_s is not None
+        and 0 <= node.vitals.replication.last_io_s <= FRESH_LINK_S
     )
 
 
@@ -175,10 +176,13 @@ def _alive(node: Node, fresh_replica: bool, voters: tuple[NodeId, ...], by_obser
     """Silent to us is not dead: a replica that hears it, or a majority of voters, can vouch for it."""
     if node.view is not None:
         return Known.YES
+    if "noaddr" in node.flags and node.address.endpoint is None:
+        # Whoever answers at its old address has another id, and on Redis it is never flagged (clusterCron skips it).
+        return Known.NO
     flagged = set(node.suspected_by) | set(node.failed_by)
     if fresh_replica and not node.failed_by:
         return Known.YES
-    asked = [voter for voter in voters if voter in by_observer and voter != node.node_id]
+    asked = [voter for voter in voters if voter != node.node_id and _listing(voter, by_observer)]
     against = sum(1 for voter in asked if voter in flagged)
     vouching = sum(1 for voter in asked if voter not in flagged and voter not in node.unknown_to)
     if vouching >= len(voters) // 2 + 1:
@@ -186,6 +190,12 @@ def _alive(node: Node, fresh_replica: bool, voters: tuple[NodeId, ...], by_obser
     if node.failed_by or (asked and against == len(asked)):
         return Known.NO
     return Known.UNKNOWN
+
+
+def _listing(voter: NodeId, by_observer: Mapping[NodeId, View]) -> bool:
+    """A voter that is loading answers us, but gives no table: it vouches for nobody."""
+    view = by_observer.get(voter)
+    return view is not None and view.reply is not None
 
 
 def _shards(nodes: Mapping[NodeId, Node], parts: tuple[Stretch, ...]) -> tuple[Shard, ...]:

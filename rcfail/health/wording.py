@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rcfail.cluster.nouns import Endpoint, NodeId, SlotRange
+from rcfail.cluster.nouns import Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.health.standing import flagged_by, peers
 
 
 def counted(number: int, noun: str) -> str:
@@ -75,3 +76,50 @@ def answering(snapshot: Snapshot, without: NodeId | None = None) -> Endpoint | N
         if view.reply is not None and view.observer != without:
             return view.endpoint
     return None
+
+
+def who(snapshot: Snapshot, node: Node) -> str:
+    """`127.0.0.1:7003 (aaaa1111), replica of 127.0.0.1:7000 (bbbb2222)`."""
+    if node.slots:
+        return f"{called(node)}, owner of {slots_text(node.slots)}"
+    primary = snapshot.node(node.primary_id)
+    if node.role is Role.REPLICA and primary is not None:
+        return f"{called(node)}, replica of {called(primary)}"
+    return f"{called(node)}, {'a primary' if node.role is Role.PRIMARY else 'a node'} without slots"
+
+
+def tally(snapshot: Snapshot, node: Node) -> str:
+    """How many of the others say what."""
+    others = peers(snapshot, node.node_id)
+    if not others:
+        return "no other node gave a view"
+    if not flagged_by(node):
+        return f"none of {counted(others, 'other node')} suspects it"
+    said = []
+    if node.failed_by:
+        said.append(f"{len(node.failed_by)} of {counted(others, 'other node')} say fail")
+    if node.suspected_by:
+        said.append(f"{len(node.suspected_by)} of {counted(others, 'other node')} suspect it")
+    return " and ".join(said)
+
+
+def loss(snapshot: Snapshot, node: Node) -> str:
+    """What the cluster lacks while this node serves nobody: a sentence without its full stop."""
+    if node.slots:
+        return f"Reads and writes of {slots_text(node.slots)} fail until it is back or a replica takes over"
+    shard = snapshot.shard_of(node.node_id)
+    if shard is None or node.node_id == shard.primary_id:
+        return "It serves nothing, so no slot is lost with it"
+    primary = snapshot.nodes[shard.primary_id]
+    return f"The shard of {called(primary)} has one copy of its data less"
+
+
+def on_every_node(snapshot: Snapshot, node: Node, *words: str) -> str:
+    """One command on all nodes at once, asked through another node than this. redis-cli passes over dead ones itself.
+
+    A FORGET has to reach every node before the first of them ends its ban, that is within 60 s.
+    """
+    import shlex
+
+    place = answering(snapshot, node.node_id)
+    return shlex.join(("redis-cli", "--cluster", "call", str(place or "HOST:PORT"), *words))

@@ -44,7 +44,7 @@ def parse_conf(text: str, reader: NodesReader | None = None) -> NodesConf:
     vars_lines: list[NumberedLine] = []
     lines = numbered_lines(text.removeprefix(_BYTE_ORDER_MARK))
     for line in lines:
-        is_vars = _is_vars(line.text) or (line is lines[-1] and _is_vars_cut(line.text))
+        is_vars = _is_vars(line.text) or (line is lines[-1] and _is_vars_cut(line.text.strip()))
         (vars_lines if is_vars else node_lines).append(line)
     values: dict[str, str] = {}
     problems: list[Problem] = []
@@ -72,7 +72,7 @@ def _is_vars(line: str) -> bool:
 
 
 def _is_vars_cut(line: str) -> bool:
-    """Whether the last line of a file, which has no newline, is what is left of the word `vars`."""
+    """Whether the last line of a file is what is left of the word `vars`."""
     return bool(line) and _VARS.startswith(line)
 
 

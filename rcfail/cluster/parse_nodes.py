@@ -63,10 +63,7 @@ class NodesReader:
         first_seen: dict[NodeId, int] = {}
         myself: list[NodeId] = []
         for number, raw in lines:
-            line = raw.strip(_SPACE)
-            if not line:
-                continue
-            reading = self._reading(line)
+            reading = self._reading(raw.strip(_SPACE))
             reasons = list(reading.reasons)
             belief = reading.belief
             if belief is not None:
@@ -156,8 +153,8 @@ def _odd_table(beliefs: tuple[Belief, ...], problems: tuple[Problem, ...]) -> No
 
 
 def numbered_lines(text: str) -> list[NumberedLine]:
-    """The lines of a text, blank ones too. Only a newline ends a line: a host name may hold anything else."""
-    return [NumberedLine(number, line) for number, line in enumerate(text.split("\n"), 1)]
+    """The lines of a text that are not blank. Only a newline ends a line: a host name may hold anything else."""
+    return [NumberedLine(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(_SPACE)]
 
 
 def _without_myself(text: str) -> tuple[str | None, tuple[NodeId, ...]]:

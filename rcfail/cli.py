@@ -45,7 +45,6 @@ def _outcome(args: Sequence[str], given: Given) -> Outcome | None:
     """What the command answers, or what its failure is; None when click has printed help or the version."""
     import click
 
-    from rcfail.commands.failures import failed
     from rcfail.commands.table import root
     from rcfail.render.outcome import Outcome
 
@@ -57,10 +56,16 @@ def _outcome(args: Sequence[str], given: Given) -> Outcome | None:
     except BrokenPipeError:
         return None  # whoever read the help has seen enough
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  each has its row in the table
-        return failed(error, given, args)
+        return _failed(error, given, args)
     if not isinstance(answer, Outcome):
-        return failed(TypeError(f"the command answered with {type(answer).__name__}"), given, args)
+        return _failed(TypeError(f"the command answered with {type(answer).__name__}"), given, args)
     return answer
+
+
+def _failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
+    from rcfail.commands.failures import failed  # most runs do not fail, and need not wait for it
+
+    return failed(error, given, args)
 
 
 def _wants_json(args: Sequence[str], given: Given) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import click
 
+from rcfail.commands.codes import known_code
 from rcfail.commands.options import Verb
-from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
-from rcfail.health.catalogue import BY_CODE, ENTRIES, Entry
+from rcfail.health.catalogue import ENTRIES, Entry
 from rcfail.pages import page_of
 from rcfail.render.lines import Line, Span, Style, line, span, wrapped
 from rcfail.render.outcome import Json, Outcome
@@ -39,18 +39,6 @@ def explain(code: str | None) -> Outcome:
         data=lambda: {**_facts(entry), "page": page},
         notes=() if page else (f"no runbook page for {entry.code} is installed",),
     )
-
-
-def known_code(text: str) -> Entry:
-    """The entry of a finding code as a user writes it. Raises UsageFault with the nearest codes."""
-    entry = BY_CODE.get(text.strip().lower())
-    if entry is not None:
-        return entry
-    from difflib import get_close_matches
-
-    near = get_close_matches(text.lower(), BY_CODE, n=3, cutoff=0.4)
-    hint = f"Did you mean: {', '.join(near)}" if near else "All codes: rcfail explain"
-    raise UsageFault(f"there is no finding '{text}'", hint)
 
 
 def _facts(entry: Entry) -> Json:

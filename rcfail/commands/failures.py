@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
+from rcfail.blind import NothingSeen
+from rcfail.cluster.observation import Observation
 from rcfail.commands.options import Given, NoCommand
 from rcfail.commands.table import COMMANDS
 from rcfail.errors import CannotSee, RcfailError
 from rcfail.exits import ExitCode
 from rcfail.render.inert import inert, inert_block
-from rcfail.render.outcome import ClusterName, Outcome, Trouble
+from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
 
 # What people type who come from redis-cli. The value behind it is never repeated.
 _PASSWORD_OPTIONS = frozenset({"-a", "--pass", "--password", "--auth", "--askpass"})
@@ -29,16 +32,23 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
     code, trouble = _judged(error)
     if code is ExitCode.INTERNAL and os.environ.get("RCFAIL_DEBUG"):
         _show_traceback(error)
+    seen = error.observation if isinstance(error, NothingSeen) else None
     return Outcome(
         command=given.command or _first_word(args),
         exit_code=code,
         text=lambda _: (),
-        data=dict,
+        data=partial(_reasons, seen) if seen else dict,
         verdict="unknown" if isinstance(error, CannotSee) else None,
-        cluster=ClusterName(),
+        cluster=ClusterName(seeds=tuple(map(str, seen.seeds))) if seen else ClusterName(),
         errors=(trouble,),
         aside=error.help_page if isinstance(error, NoCommand) else "",
     )
+
+
+def _reasons(observation: Observation) -> Json:
+    from rcfail.render.health_json import silences_json
+
+    return {"silences": silences_json(observation.silences)}
 
 
 def _judged(error: BaseException) -> tuple[ExitCode, Trouble]:

@@ -169,7 +169,8 @@ def _name_command(ctx: click.Context) -> None:
 def _write_section(
     ctx: click.Context, formatter: click.HelpFormatter, title: str, params: Iterable[click.Parameter]
 ) -> None:
-    rows = [record for param in params if (record := param.get_help_record(ctx)) is not None]
+    records = (param.get_help_record(ctx) for param in params if isinstance(param, click.Option))
+    rows = [record for record in records if record is not None]
     if rows:
         with formatter.section(title):
             formatter.write_dl(rows)

@@ -6,8 +6,7 @@ line is made inert here, so no renderer can forget it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -46,19 +45,23 @@ def plain(page: Iterable[Line]) -> str:
     return "".join("".join(part.text for part in each).rstrip() + "\n" for each in page)
 
 
-# A command between backticks stays in one piece: cut in two, it could not be pasted into a shell.
-_WORD = re.compile(r"`[^`]*`\S*|\S+")
-
-
 def wrapped(
-    text: str, width: int, *, first: Line = EMPTY, indent: int = 0, style: Style = Style.PLAIN
+    text: str | Sequence[str], width: int, *, first: Line = EMPTY, indent: int = 0, style: Style = Style.PLAIN
 ) -> Iterator[Line]:
-    """The text after `first`, broken at spaces to `width` columns, later lines indented."""
+    """The text after `first`, broken at spaces to `width` columns, later lines indented.
+
+    Of a list of pieces none is broken, and commas stand between them.
+    """
+    words = inert(text).split() if isinstance(text, str) else _enumerated(text)
     lead, used, row = first, sum(len(part.text) for part in first), ""
-    for word in _WORD.findall(inert(text)):
+    for word in words:
         if row and used + len(row) + 1 + len(word) > width:
             yield (*lead, Span(row, style))
             lead, used, row = (Span(" " * indent),), indent, word
         else:
             row = f"{row} {word}" if row else word
     yield (*lead, Span(row, style))
+
+
+def _enumerated(pieces: Sequence[str]) -> list[str]:
+    return [inert(piece) + ("," if at < len(pieces) else "") for at, piece in enumerate(pieces, 1)]

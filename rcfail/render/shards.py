@@ -137,13 +137,12 @@ class _Table:
         indent = min(len(cells), columns.width // 2)
         yield from wrapped(words, columns.width, first=line(span(cells)), indent=indent, style=style)
 
-    def _state(self, node: Node, upstream: NodeId | None, epoch: int | None) -> tuple[str, Style]:
+    def _state(self, node: Node, upstream: NodeId | None, epoch: int | None) -> tuple[list[str], Style]:
         bad = self._faults(node)
         said = list(bad)
         if node.role is Role.REPLICA and node.vitals is not None:
             link_up = node.vitals.replication.link_up
-            said.append({True: "link up", False: "link DOWN", None: "link unknown"}[link_up])
-            said.extend(self._lag(node, bool(link_up)))
+            said.extend(self._link(node, link_up))
             bad = bad or ([] if link_up else ["link"])
         if node.role is Role.REPLICA and upstream is not None and node.primary_id != upstream:
             said.append(f"follows {(node.primary_id or '-')[:8]}")
@@ -153,14 +152,20 @@ class _Table:
             said.append("nofailover")
         if node.address.hostname:
             said.append(node.address.hostname)
-        return ", ".join(said) or "ok", Style.BAD if bad else Style.PLAIN
+        return said or ["ok"], Style.BAD if bad else Style.PLAIN
 
-    def _lag(self, node: Node, link_up: bool) -> Iterator[str]:
+    def _link(self, node: Node, link_up: bool | None) -> Iterator[str]:
         lag = lag_of(self._snapshot, node)
-        if link_up or lag.behind_bytes is not None:
-            yield "lag unknown" if lag.behind_bytes is None else f"lag {size(lag.behind_bytes)}"
-        if lag.quiet_s is not None:
-            yield f"{lag.quiet_s} s" if link_up else f"for {lag.quiet_s} s"
+        age = f" {lag.quiet_s} s" if lag.quiet_s is not None else ""
+        behind = "lag unknown" if lag.behind_bytes is None else f"lag {size(lag.behind_bytes)}"
+        if link_up is None:
+            yield "link unknown"
+        elif link_up:
+            yield from ("link up", behind, *([age.strip()] if age else []))
+        else:
+            yield f"link DOWN{age}"
+            if lag.behind_bytes is not None:
+                yield behind
 
     def _faults(self, node: Node) -> list[str]:
         """What is wrong with the node itself, worst first."""
@@ -176,5 +181,5 @@ class _Table:
         if node.view is None and node.alive is Known.YES:
             said.append("alive for others")
         if node.vitals is not None and node.vitals.cluster.state == "fail":
-            said.append("says cluster_state:fail")
+            said.append("state:fail")
         return said

@@ -1,0 +1,105 @@
+"""`rcfail nodes`: the table of members, as one node has it."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import click
+
+from rcfail.blind import cannot_see
+from rcfail.cluster.observation import Observation
+from rcfail.commands.options import Verb, settings_of
+from rcfail.errors import ConfigFault, UsageFault
+from rcfail.exits import ExitCode
+from rcfail.render.node_table import TableView, node_data, node_page
+from rcfail.render.outcome import ClusterName, Outcome
+from rcfail.render.words import SILENCE_WORDS
+from rcfail.session import deadline_of, open_sight
+
+_MOST_BYTES = 64 * 1024 * 1024
+_FROM_HINT = "Save one with: redis-cli -h HOST -p PORT CLUSTER NODES > FILE, or name a nodes.conf."
+
+
+@click.command(
+    cls=Verb, looks=True, example="rcfail nodes -s 10.0.0.5:6379\nrcfail nodes --from /var/lib/redis/nodes.conf"
+)
+@click.option("--from", "source", metavar="FILE", help="Read a saved CLUSTER NODES reply or a nodes.conf; - is stdin.")
+@click.pass_context
+def nodes(ctx: click.Context, source: str | None) -> Outcome:
+    """Show one node's table of the cluster as a tree by shard.
+
+    It is the view of the first seed that answers, and of nobody else: another node may believe another thing.
+    What all of them make together is in `rcfail health`. With --from no server is asked.
+    """
+    settings = settings_of(ctx)
+    if source is not None:
+        if settings.target.record is not None or ctx.obj.flags.seeds:
+            raise UsageFault("--from excludes --seed and --from-record", "Name one place to read from.")
+        return _outcome(_saved(source))
+    observation = open_sight(settings).first_view(deadline_of(settings))
+    fault = cannot_see(observation)
+    if fault is not None:
+        raise fault
+    notes = (*settings.target.notes, *_passed_over(observation))
+    return _outcome(_first(observation), tuple(str(seed) for seed in observation.seeds), notes)
+
+
+def _outcome(view: TableView, seeds: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> Outcome:
+    return Outcome(
+        command="nodes",
+        exit_code=ExitCode.OK,
+        text=partial(node_page, view),
+        data=partial(node_data, view),
+        cluster=ClusterName(seeds=seeds),
+        notes=notes,
+    )
+
+
+def _first(observation: Observation) -> TableView:
+    """The view of the first seed that gave one; of a record, the first view where no seed did."""
+    from rcfail.cluster.parse_info import vitals
+
+    readable = [answer for answer in observation.answers if answer.nodes and answer.nodes.table.beliefs]
+    order = {seed: at for at, seed in enumerate(observation.seeds)}
+    answer = min(readable, key=lambda each: order.get(each.endpoint, len(order)))
+    assert answer.nodes is not None
+    said = vitals(None, answer.cluster_info, None).cluster
+    return TableView(answer.nodes, f"view of {answer.endpoint}", said.current_epoch)
+
+
+def _passed_over(observation: Observation) -> tuple[str, ...]:
+    """Seeds that were named first and gave no view; of a record all silences, they belong to the same look."""
+    seeds = set(observation.seeds)
+    return tuple(
+        f"{silence.endpoint} {SILENCE_WORDS[silence.reason]}"
+        for silence in observation.silences
+        if silence.endpoint in seeds
+    )
+
+
+def _saved(source: str) -> TableView:
+    """A file without any node is wrong as a file that cannot be opened is (78): no cluster was asked anything."""
+    from rcfail.cluster.parse_conf import parse_conf
+
+    name = "standard input" if source == "-" else source
+    conf = parse_conf(_read(source, name))
+    if not conf.table.beliefs:
+        problems = conf.table.problems
+        why = f"line {problems[0].line_number}: {problems[0].reason}" if problems else "it is empty"
+        raise ConfigFault(f"{name} holds no line of a node table ({why})", _FROM_HINT)
+    return TableView(conf.reply, name, conf.current_epoch, conf.last_vote_epoch)
+
+
+def _read(source: str, name: str) -> str:
+    try:
+        if source == "-":
+            raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with open(source, "rb") as file:
+                raw = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigFault(f"{name}: {(error.strerror or 'cannot be read').lower()}", _FROM_HINT) from None
+    if len(raw) > _MOST_BYTES:
+        raise ConfigFault(f"{name}: more than {_MOST_BYTES >> 20} MiB is no node table", _FROM_HINT)
+    return raw.decode(errors="backslashreplace")

@@ -1,0 +1,116 @@
+"""Where the parts meet: settings become a way to see the cluster, live or from a saved observation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.observation import Answer, Observation, Silence
+from rcfail.errors import UsageFault
+from rcfail.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from rcfail.wire.door import Door
+
+
+class Sight(Protocol):
+    """A way to look at one cluster."""
+
+    def look(self, deadline: Deadline) -> Observation:
+        """One round over all nodes. What does not answer is a silence in it."""
+        ...
+
+    def again(self, previous: Observation, deadline: Deadline) -> Observation | None:
+        """A later round, or None where there is none. Does not wait again for what was slow to be silent."""
+        ...
+
+    def first_view(self, deadline: Deadline) -> Observation:
+        """Only as much as it takes to have one view: the first seed that gives one, and the silences before it."""
+        ...
+
+
+class LiveSight:
+    """Asks the servers, through one door."""
+
+    def __init__(self, settings: Settings, door: Door, clock: Clock) -> None:
+        from rcfail.cluster.parse_nodes import NodesReader
+
+        self._seeds = settings.target.seeds
+        self._door = door
+        self._clock = clock
+        self._reader = NodesReader()  # one for all rounds: what is said alike is kept once
+
+    def look(self, deadline: Deadline) -> Observation:
+        from rcfail.wire.crawl import crawl
+
+        return crawl(self._seeds, self._door, deadline=deadline, clock=self._clock, reader=self._reader)
+
+    def again(self, previous: Observation, deadline: Deadline) -> Observation | None:
+        from rcfail.wire.crawl import look_again
+
+        return look_again(previous, self._door, deadline=deadline, clock=self._clock, reader=self._reader)
+
+    def first_view(self, deadline: Deadline) -> Observation:
+        from rcfail.wire.asks import Questioner
+
+        questioner = Questioner(self._door, self._reader, self._clock)
+        taken_at, began_s = self._clock.unix_ms(), self._clock.monotonic_s()
+        answers: list[Answer] = []
+        silences: list[Silence] = []
+        for seed in self._seeds:
+            reply = questioner.ask(seed, deadline)
+            if isinstance(reply, Silence):
+                silences.append(reply)
+                continue
+            answers.append(reply)
+            if reply.nodes and reply.nodes.table.beliefs:
+                break
+        elapsed_ms = round((self._clock.monotonic_s() - began_s) * 1000)
+        return Observation(taken_at, elapsed_ms, self._seeds, tuple(answers), tuple(silences))
+
+
+class RecordedSight:
+    """Reads a saved observation: nothing is asked, and nothing changes between two looks."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def look(self, _: Deadline) -> Observation:
+        from rcfail.wire.record import load
+
+        return load(self._path)
+
+    def again(self, _: Observation, __: Deadline) -> Observation | None:
+        return None
+
+    def first_view(self, deadline: Deadline) -> Observation:
+        return self.look(deadline)
+
+
+def open_sight(settings: Settings, env: Mapping[str, str] = os.environ, clock: Clock = SYSTEM_CLOCK) -> Sight:
+    """The way to the cluster that the user named. Raises UsageFault where none was, and what secrets raise."""
+    if settings.target.record is not None:
+        return RecordedSight(settings.target.record)
+    if not settings.target.seeds:
+        raise UsageFault(
+            "no seed was given: which cluster?",
+            "Name any node of it: -s HOST:PORT, or set RCFAIL_SEEDS. For one of your own: rcfail lab up.",
+        )
+    from rcfail.settings.secrets import read_secret
+    from rcfail.wire.bounds import Bounds
+    from rcfail.wire.door import Door
+    from rcfail.wire.secret import Credentials, Secret
+
+    password = read_secret(settings.target.secret, env)
+    user = settings.target.user
+    # A user without a password exists (ACL `nopass`), and any password will do for it.
+    secret = Secret(password or "") if password is not None or user else None
+    limits = settings.limits
+    bounds = Bounds(connect_s=limits.connect_s, read_s=limits.read_s, resolve_s=limits.read_s)
+    return LiveSight(settings, Door(Credentials(user, secret), bounds, clock), clock)
+
+
+def deadline_of(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+    return Deadline.after(settings.limits.deadline_s, clock)

@@ -52,7 +52,7 @@ def _outcome(args: Sequence[str], given: Given) -> Outcome | None:
         with root.make_context("rcfail", list(args), obj=given) as context:
             answer = root.invoke(context)
     except click.exceptions.Exit as error:
-        return None if error.exit_code == 0 else failed(error, given, args)
+        return None if error.exit_code == 0 else _failed(error, given, args)
     except BrokenPipeError:
         return None  # whoever read the help has seen enough
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  each has its row in the table

@@ -29,6 +29,7 @@ class Member:
     `listed_flags` are the flags by which others (and itself) list it, without role and `myself`.
     `sees` overrides, by node id, the whole line that this member prints of another; None leaves it out.
     `info` and `config` override single fields of its INFO, CLUSTER INFO and CONFIG GET; None removes one.
+    `migrations` is its CLUSTER GETSLOTMIGRATIONS; None where it has no such command.
     """
 
     node_id: NodeId
@@ -39,6 +40,7 @@ class Member:
     flags: tuple[str, ...] = ()
     link: str = "connected"
     ping_sent: int = 0
+    pong_received: int = NOW_UNIX_MS - 500
     open_slots: tuple[str, ...] = ()
     sees: dict[NodeId, str | None] = field(default_factory=dict)
     extra_lines: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class Member:
     config: dict[str, str | None] = field(default_factory=dict)
     silence: SilenceReason | None = None
     absences: dict[Ask, Absence] = field(default_factory=dict)
+    migrations: tuple[dict[str, str], ...] | None = None
 
     def line(self, myself: bool = False, **changes: object) -> str:
         """The CLUSTER NODES line of this member; `changes` are other values of its fields."""
@@ -56,7 +59,7 @@ class Member:
         address = f"{member.endpoint.host}:{member.endpoint.port}@{member.endpoint.port + 10000}"
         slots = [str(first) if first == last else f"{first}-{last}" for first, last in member.slots]
         fields = [member.node_id, address, flags, member.primary or "-", str(0 if myself else member.ping_sent)]
-        fields += [str(0 if myself else NOW_UNIX_MS - 500), str(member.epoch), "connected" if myself else member.link]
+        fields += [str(0 if myself else member.pong_received), str(member.epoch), "connected" if myself else member.link]
         return " ".join([*fields, *slots, *(member.open_slots if myself else ())])
 
 
@@ -178,6 +181,7 @@ class World:
             cluster_info=self.cluster_info_text(member) if Ask.CLUSTER_INFO in asked else None,
             nodes=reader.read(self.nodes_text(member)) if Ask.CLUSTER_NODES in asked else None,
             config={k: v for k, v in config.items() if v is not None} if Ask.CONFIG in asked else None,
+            slot_migrations=member.migrations,
             absences=dict(member.absences),
         )
 

@@ -6,30 +6,30 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
+from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
-from rcfail.health.standing import held_for_dead
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
 
 if TYPE_CHECKING:
     from rcfail.health.diagnose import Rule
 
+_IN = {"host": "on host", "zone": "in zone"}
+PlaceOf = Callable[[Node], str]
+"""The host or the zone of a node; "" where it is not known."""
+
 
 def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
-    """No majority of all voters stands together. Needs the table of one voter; without any it is unknown,
-    unless everybody else who answers holds so many voters for dead that no majority is left.
-    """
+    """No majority of all voters stands together, or it cannot be told. Needs one view of the voters."""
     votes = snapshot.electorate
     if not votes.voters or votes.quorum is Known.YES:
         return
-    dead = _held_for_dead(snapshot)
-    lost = votes.quorum is Known.NO or len(votes.voters) - len(dead) < votes.needed
+    lost = votes.quorum is Known.NO
     silent = [snapshot.nodes[voter] for voter in votes.voters if snapshot.nodes[voter].view is None]
     yield Finding(
         "quorum-lost",
         Severity.CRITICAL if lost else Severity.UNKNOWN,
         CLUSTER,
-        _lost_evidence(snapshot) if lost else f"none of {counted(len(votes.voters), 'voter')} gave us its view",
+        _lost_evidence(snapshot),
         "no failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
         "all commands on keys"
         if lost
@@ -38,23 +38,15 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     )
 
 
-def _held_for_dead(snapshot: Snapshot) -> tuple[NodeId, ...]:
-    nodes = (snapshot.nodes[voter] for voter in snapshot.electorate.voters)
-    return tuple(
-        node.node_id
-        for node in nodes
-        if node.alive is Known.NO or (node.view is None and held_for_dead(snapshot, node))
-    )
-
-
 def _lost_evidence(snapshot: Snapshot) -> str:
     votes = snapshot.electorate
     apart = [voter for voter in votes.voters if voter not in votes.side]
+    total = counted(len(votes.voters), "voter")
     if not votes.side:
-        return f"of {counted(len(votes.voters), 'voter')} none answers, and {votes.needed} are needed"
+        return f"none of {total} gave us its view, and {votes.needed} are needed: {named(snapshot, votes.voters)}"
     return (
-        f"of {counted(len(votes.voters), 'voter')} at most {len(votes.side)} stand together "
-        f"({named(snapshot, votes.side)}), and {votes.needed} are needed; apart or gone: {named(snapshot, apart)}"
+        f"of {total} we see {len(votes.side)} stand together ({named(snapshot, votes.side)}), and {votes.needed} are "
+        f"needed; {len(votes.reachable)} gave us their view; apart, silent or dead: {named(snapshot, apart)}"
     )
 
 
@@ -109,28 +101,27 @@ def quorum_in_one_zone(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     yield from _concentrated(snapshot, "quorum-in-one-zone", "zone", lambda node: node.zone)
 
 
-def _concentrated(snapshot: Snapshot, code: str, place: str, place_of: Callable[[Node], str]) -> Iterator[Finding]:
+def _concentrated(snapshot: Snapshot, code: str, place: str, place_of: PlaceOf) -> Iterator[Finding]:
     """One finding for all places that hold so many voters that the others are no majority."""
     votes = snapshot.electorate
     enough = len(votes.voters) - votes.needed + 1
-    if enough < 2:
-        # With one or two voters every place ends the quorum: quorum-fragile says so.
+    held = _by_place(snapshot, place_of)
+    full = {name: ids for name, ids in held.items() if len(ids) >= enough}
+    # With one or two voters every place ends the quorum: quorum-fragile says so.
+    if enough < 2 or not full:
         return
-    there = {name: held for name, held in _by_place(snapshot, place_of).items() if len(held) >= enough}
-    if not there:
-        return
-    spots = (f"{len(held)} on {name} ({named(snapshot, held)})" for name, held in sorted(there.items()))
+    spots = listing(f"{len(ids)} {_IN[place]} {name} ({named(snapshot, ids)})" for name, ids in sorted(full.items()))
     yield Finding(
         code,
         Severity.WARNING,
         CLUSTER,
-        f"of {counted(len(votes.voters), 'voter')} {listing(spots)}, and losing {enough} ends the quorum",
+        f"of {counted(len(votes.voters), 'voter')}, {spots}; losing {enough} ends the quorum",
         f"when that {place} is lost, no failover can be voted, although replicas elsewhere live",
-        _spread_hint(votes, snapshot, place, max(there, key=lambda name: (len(there[name]), name)), place_of),
+        _spread_hint(snapshot, place, place_of, held, enough),
     )
 
 
-def _by_place(snapshot: Snapshot, place_of: Callable[[Node], str]) -> Mapping[str, list[NodeId]]:
+def _by_place(snapshot: Snapshot, place_of: PlaceOf) -> Mapping[str, list[NodeId]]:
     places: dict[str, list[NodeId]] = {}
     for voter in snapshot.electorate.voters:
         if name := place_of(snapshot.nodes[voter]):
@@ -138,16 +129,20 @@ def _by_place(snapshot: Snapshot, place_of: Callable[[Node], str]) -> Mapping[st
     return places
 
 
-def _spread_hint(votes: Electorate, snapshot: Snapshot, place: str, name: str, place_of: Callable[[Node], str]) -> str:
-    """Name a replica elsewhere whose graceful failover would take one voter away from the place."""
-    for voter in votes.voters:
-        if place_of(snapshot.nodes[voter]) != name or (shard := snapshot.shard_of(voter)) is None:
-            continue
-        for replica in snapshot.replicas_of(shard):
-            if replica.view is not None and place_of(replica) not in ("", name):
-                move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
-                return f"Move one primary to another {place}, in a quiet hour, if that one is not full too: {move}"
-    return f"Move one primary to another {place}, and see who is where: {rcfail('nodes', answering(snapshot))}"
+def _spread_hint(
+    snapshot: Snapshot, place: str, place_of: PlaceOf, held: Mapping[str, list[NodeId]], enough: int
+) -> str:
+    """Name a replica whose graceful failover takes a voter away from a full place, and fills no other."""
+    for ids in held.values():
+        for voter in ids if len(ids) >= enough else ():
+            shard = snapshot.shard_of(voter)
+            for replica in snapshot.replicas_of(shard) if shard else ():
+                there = place_of(replica)
+                if replica.view and there and len(held.get(there, ())) + 1 < enough:
+                    move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
+                    return f"In a quiet hour, let {called(replica)} {_IN[place]} {there} take over: {move}"
+    look = rcfail("nodes", answering(snapshot))
+    return f"No failover alone would help: add a {place}, or move a primary with its replica; see who is where: {look}"
 
 
 RULES: tuple[Rule, ...] = (quorum_lost, quorum_fragile, quorum_on_one_host, quorum_in_one_zone)

@@ -134,7 +134,7 @@ def broken(entry: LabEntry, fault: str, node: NodeEntry, effect: str, undo: str 
 
 def command(entry: LabEntry, fault: str) -> str:
     """The command line of a fault, as a user would type it."""
-    named = "" if entry.name == "default" else f" --name {entry.name}"
+    named = "" if entry.name == "default" else f" --lab {entry.name}"
     return f"rcfail lab fault {fault}{named}"
 
 

@@ -210,7 +210,7 @@ class Register:
                 )
             except OutOfTime as error:
                 message = f"another rcfail is at work on the lab {name}"
-                raise LabFault(message, "Wait until it is done, or choose another --name.") from error
+                raise LabFault(message, "Wait until it is done, or choose another name.") from error
             yield
 
     def _reachable(self, folder: Path) -> None:

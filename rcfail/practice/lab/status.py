@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rcfail.cluster.nouns import SLOT_COUNT, Role
-from rcfail.practice.lab.agreement import Sight
-from rcfail.practice.lab.processes import ProcessState, state_of
+from rcfail.practice.lab.processes import ProcessState
+from rcfail.practice.lab.faults import state
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage
 from rcfail.practice.lab.talk import talk_to
 
@@ -57,27 +56,22 @@ def look_at(register: Register, name: str) -> LabStatus:
 
 
 def _node_status(entry: LabEntry, node: NodeEntry) -> NodeStatus:
-    process = state_of(node.process) if node.process is not None else ProcessState.ENDED
+    process = state(node)
     cut = tuple(cut.kind.value for cut in entry.cuts if cut.node == node.name)
     if process is not ProcessState.RUNNING:
         return NodeStatus(node, process, cut=cut, silence=f"its process is {process.value}")
     sight = talk_to(entry).see(node)
     if sight.nodes is None or sight.vitals is None:
         return NodeStatus(node, process, cut=cut, silence=sight.silence)
-    return _spoken(entry, sight, process, cut)
-
-
-def _spoken(entry: LabEntry, sight: Sight, process: ProcessState, cut: Sequence[str]) -> NodeStatus:
-    assert sight.nodes is not None and sight.vitals is not None
     own = next((sight.nodes.table.by_id[node_id] for node_id in sight.nodes.myself), None)
     names = {node.node_id: node.name for node in entry.nodes}
     return NodeStatus(
-        node=sight.node,
+        node=node,
         process=process,
         role=own.role if own else None,
         primary=names.get(own.primary_id, own.primary_id[:8]) if own and own.primary_id else "",
         slots=own.slot_count if own else None,
         link_up=sight.vitals.replication.link_up,
         cluster_state=sight.vitals.cluster.state,
-        cut=tuple(cut),
+        cut=cut,
     )

@@ -62,7 +62,7 @@ def open_slot(register: Register, name: str, slot: int, to: str | None = None, s
         talk = talk_to(entry)
         holders = _holders(entry, talk)
         source = _owner(holders, slot)
-        target = _receiver(holders, source, entry.find(to) if to is not None else None)
+        target = _receiver(holders, source, entry.find(to) if to is not None else None, slot)
         if side is not Side.MIGRATING:
             talk.tell(target.node, "CLUSTER", "SETSLOT", slot, "IMPORTING", source.node.node_id)
         if side is not Side.IMPORTING:
@@ -134,14 +134,14 @@ def _owner(holders: Sequence[_Holder], slot: int) -> _Holder:
     raise LabFault(f"no running node owns slot {slot}", "See who owns what: rcfail lab status.")
 
 
-def _receiver(holders: Sequence[_Holder], source: _Holder, asked: NodeEntry | None) -> _Holder:
+def _receiver(holders: Sequence[_Holder], source: _Holder, asked: NodeEntry | None, slot: int) -> _Holder:
     """The named primary, else the first other one."""
     others = [one for one in holders if one is not source and one.belief.primary_id is None]
     if asked is not None:
         others = [one for one in others if one.node is asked]
     if not others:
-        who = f"{asked.name} is" if asked is not None else "there is"
-        raise UsageFault(f"{who} no other running primary to move a slot to", "See the roles: rcfail lab status.")
+        what = f"{asked.name} is not another running primary" if asked is not None else "no other primary runs"
+        raise UsageFault(f"{what}: slot {slot} has nowhere to go", "See the roles: rcfail lab status.")
     return others[0]
 
 

@@ -37,8 +37,9 @@ class Talk:
         reply = self._door.say(node.endpoint, command, expect_id=node.node_id or None, deadline=self._deadline())
         if isinstance(reply, Refusal):
             said = reply.text or reply.kind.value
+            verb = "refused" if reply.silence is None else "gave no answer to"
             raise LabFault(
-                f"{node.name} ({node.endpoint}) refused {_named(command)}: {said}", "Look at: rcfail lab status."
+                f"{node.name} ({node.endpoint}) {verb} {_named(command)}: {said}", "Look at: rcfail lab status."
             )
         return reply
 

@@ -66,7 +66,7 @@ def _must_be_new(register: Register, name: str) -> None:
         return
     half = isinstance(found, LabEntry) and found.stage is Stage.FORMING
     what = f"a half-made lab named {name} was left behind" if half else f"there is already a lab named {name}"
-    raise UsageFault(what, f"End it with: rcfail lab down {name}, or choose another --name.")
+    raise UsageFault(what, f"End it with: rcfail lab down {name}, or choose another name.")
 
 
 def _entry(

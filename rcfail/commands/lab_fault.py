@@ -1,0 +1,162 @@
+"""`rcfail lab fault`: break a practice cluster for real."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from rcfail.commands.lab_pages import broken_outcome
+from rcfail.commands.options import VerbGroup, duration
+from rcfail.practice.lab import cuts, faults, tables
+from rcfail.practice.lab.register import Register, home_folder
+from rcfail.render.outcome import Outcome
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _lab(command: F) -> F:
+    return click.option("--lab", "name", default="default", show_default=True, help="Which lab.")(command)
+
+
+def _node(command: F) -> F:
+    return click.argument("node")(command)
+
+
+@click.group(cls=VerbGroup, example="rcfail lab fault kill n1\nrcfail lab fault restart n1 --wait 30s")
+def fault() -> None:
+    """Break a lab for real, or mend it.
+
+    NODE is a name such as n1, a port, HOST:PORT, or the first digits of a node id: see `rcfail lab status`. Each
+    command returns when the servers themselves show the effect.
+    """
+
+
+@fault.command("kill", example="rcfail lab fault kill n1")
+@_node
+@_lab
+def kill(name: str, node: str) -> Outcome:
+    """End a server with SIGKILL."""
+    return broken_outcome("lab fault kill", faults.kill(_register(), name, node))
+
+
+@fault.command("freeze", example="rcfail lab fault freeze n1")
+@_node
+@_lab
+def freeze(name: str, node: str) -> Outcome:
+    """Stop a server with SIGSTOP: connections stay, answers do not come."""
+    return broken_outcome("lab fault freeze", faults.freeze(_register(), name, node))
+
+
+@fault.command("thaw", example="rcfail lab fault thaw n1")
+@_node
+@_lab
+def thaw(name: str, node: str) -> Outcome:
+    """Let a frozen server go on."""
+    return broken_outcome("lab fault thaw", faults.thaw(_register(), name, node))
+
+
+@fault.command("restart", example="rcfail lab fault restart n1 --wait 30s")
+@_node
+@_lab
+@click.option(
+    "--wait",
+    "wait_s",
+    type=duration,
+    metavar="DURATION",
+    help="Wait so long until it is in step again. [until it answers]",
+)
+def restart(name: str, node: str, wait_s: float | None) -> Outcome:
+    """Start a killed server again, with the folder that it had.
+
+    Without persistence it comes back empty. A primary that is back before it was failed over then serves an empty
+    shard, and its replicas copy that: as real servers do.
+    """
+    return broken_outcome("lab fault restart", faults.restart(_register(), name, node, wait_s))
+
+
+@fault.command("break-replication", example="rcfail lab fault break-replication n4")
+@_node
+@_lab
+def break_replication(name: str, node: str) -> Outcome:
+    """Let a replica's link to its primary go down and stay down: its credentials are refused."""
+    return broken_outcome("lab fault break-replication", faults.break_replication(_register(), name, node))
+
+
+@fault.command("mend-replication", example="rcfail lab fault mend-replication n4")
+@_node
+@_lab
+def mend_replication(name: str, node: str) -> Outcome:
+    """Give a replica its credentials back, and wait for its link."""
+    return broken_outcome("lab fault mend-replication", faults.mend_replication(_register(), name, node))
+
+
+@fault.command("cut-bus", example="rcfail lab fault cut-bus n2\nrcfail lab fault cut-bus n2 --one-way")
+@_node
+@_lab
+@click.option("--one-way", is_flag=True, help="Peers cannot reach it, but it reaches them. Works without root too.")
+def cut_bus(name: str, node: str, one_way: bool) -> Outcome:
+    """Cut a node's cluster bus, while clients still reach it.
+
+    Both ways needs nftables and root, and a lab that was made as root.
+    """
+    return broken_outcome("lab fault cut-bus", cuts.cut_bus(_register(), name, node, one_way=one_way))
+
+
+@fault.command("cut-client", example="rcfail lab fault cut-client n2")
+@_node
+@_lab
+def cut_client(name: str, node: str) -> Outcome:
+    """Cut a node's client port off from us, while its peers still reach it. Needs nftables and root."""
+    return broken_outcome("lab fault cut-client", cuts.cut_client(_register(), name, node))
+
+
+@fault.command("mend", example="rcfail lab fault mend n2")
+@_node
+@_lab
+def mend(name: str, node: str) -> Outcome:
+    """Undo all cuts of a node's ports."""
+    return broken_outcome("lab fault mend", cuts.mend(_register(), name, node))
+
+
+@fault.command("forget", example="rcfail lab fault forget n4 --on n1")
+@_node
+@_lab
+@click.option("--on", "teller", required=True, metavar="NODE", help="The node that forgets.")
+def forget(name: str, node: str, teller: str) -> Outcome:
+    """Let one node forget another, for 60 s at least.
+
+    Redis 6.2 and 7.0 keep that to themselves. Newer servers pass it on to all others, and cannot be kept from it.
+    """
+    return broken_outcome("lab fault forget", tables.forget(_register(), name, node, teller))
+
+
+@fault.command("open-slot", example="rcfail lab fault open-slot 77 --to n2")
+@click.argument("slot", type=int)
+@_lab
+@click.option("--to", "receiver", metavar="NODE", help="The primary that it moves to. [the first other one]")
+@click.option(
+    "--side",
+    type=click.Choice([each.value for each in tables.Side]),
+    default=tables.Side.BOTH.value,
+    show_default=True,
+    help="Open it on both ends, or on one, as an interrupted move leaves it.",
+)
+def open_slot(name: str, slot: int, receiver: str | None, side: str) -> Outcome:
+    """Leave a slot half moved."""
+    outcome = tables.open_slot(_register(), name, slot, receiver, tables.Side(side))
+    return broken_outcome("lab fault open-slot", outcome)
+
+
+@fault.command("close-slot", example="rcfail lab fault close-slot 77")
+@click.argument("slot", type=int)
+@_lab
+def close_slot(name: str, slot: int) -> Outcome:
+    """Close an open slot; its owner stays."""
+    return broken_outcome("lab fault close-slot", tables.close_slot(_register(), name, slot))
+
+
+def _register() -> Register:
+    return Register(home_folder(os.environ))

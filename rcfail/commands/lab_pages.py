@@ -1,0 +1,217 @@
+"""The answers of `rcfail lab`, as pages and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rcfail.cluster.nouns import Role
+from rcfail.errors import LabFault
+from rcfail.exits import ExitCode
+from rcfail.practice.lab.conf import CONF_FILE
+from rcfail.practice.lab.faults import Broken
+from rcfail.practice.lab.logs import ServerFault
+from rcfail.practice.lab.processes import ProcessState
+from rcfail.practice.lab.register import LabEntry
+from rcfail.practice.lab.status import LabStatus, NodeStatus
+from rcfail.practice.lab.talk import credentials_of
+from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
+from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
+
+
+def status_outcome(command: str, status: LabStatus) -> Outcome:
+    """The table of a lab's nodes."""
+    return Outcome(
+        command,
+        ExitCode.OK,
+        text=lambda width: _status_page(status, width),
+        data=lambda: _status_json(status),
+        cluster=_cluster(status.lab),
+        notes=status.lab.notes,
+    )
+
+
+def env_outcome(entry: LabEntry) -> Outcome:
+    """Shell lines, fit for eval: nothing else is printed."""
+    seeds = ",".join(str(seed) for seed in entry.seeds)
+    rows = [f"export RCFAIL_SEEDS={shlex.quote(seeds)}"]
+    if credentials_of(entry).password is not None:
+        where = shlex.quote(str(Path(entry.nodes[0].folder) / CONF_FILE))
+        rows.append(f"# RCFAIL_PASSWORD is to be the requirepass in {where}")
+    return Outcome(
+        "lab env",
+        ExitCode.OK,
+        text=lambda _: (line(row) for row in rows),
+        data=lambda: {"lab": entry.name, "variables": {"RCFAIL_SEEDS": seeds}},
+        cluster=_cluster(entry),
+    )
+
+
+def broken_outcome(command: str, done: Broken) -> Outcome:
+    """What a fault did, and how to undo it."""
+    return Outcome(
+        command,
+        ExitCode.OK,
+        text=lambda width: _broken_page(done, width),
+        data=lambda: {
+            "lab": done.lab,
+            "fault": done.fault,
+            "node": done.node,
+            "address": str(done.endpoint),
+            "effect": done.effect,
+            "undo": done.undo or None,
+        },
+    )
+
+
+def lost_outcome(gone: Sequence[str], stuck: Sequence[LabFault]) -> Outcome:
+    """Which labs are gone, and which would not go."""
+    said = f"gone: {', '.join(gone)}" if gone else "there was nothing to end"
+    return Outcome(
+        "lab down",
+        stuck[0].exit_code if stuck else ExitCode.OK,
+        text=lambda _: (line(said),) if gone or not stuck else (),
+        data=lambda: {"gone": list(gone)},
+        errors=tuple(Trouble(error.code, error.message, error.hint) for error in stuck),
+    )
+
+
+def list_outcome(found: Sequence[tuple[str, LabEntry | str | None]], home: str) -> Outcome:
+    """All labs; one whose entry cannot be read stands there with the reason."""
+    return Outcome(
+        "lab list",
+        ExitCode.OK,
+        text=lambda _: _list_page(found, home),
+        data=lambda: {"home": home, "labs": [_listed_json(name, entry) for name, entry in found]},
+    )
+
+
+def failed_outcome(command: str, error: ServerFault) -> Outcome:
+    """A lab that did not come up, with the end of the log of the server that is to blame."""
+    log = "\n".join(f"{error.node} | {row}" for row in error.log)
+    return Outcome(
+        command,
+        error.exit_code,
+        text=lambda _: (),
+        data=lambda: {"node": error.node, "log": list(error.log)},
+        errors=(Trouble(error.code, error.message, error.hint),),
+        aside=log,
+    )
+
+
+def _cluster(entry: LabEntry) -> ClusterName:
+    seeds = tuple(str(seed) for seed in entry.seeds)
+    return ClusterName(seeds=seeds, flavour=entry.flavour.value, versions=(entry.version,))
+
+
+def _status_page(status: LabStatus, width: int) -> Iterator[Line]:
+    entry = status.lab
+    title = f"lab {entry.name}: {status.running} of {len(status.nodes)} servers run"
+    good = Style.GOOD if status.whole else Style.WARN
+    yield line(span(title, good), f", {entry.flavour.value} {entry.version}, node timeout {entry.node_timeout_ms} ms")
+    yield EMPTY
+    columns = [_columns(node) for node in status.nodes]
+    widths = [max(len(row[at]) for row in columns) for at in range(4)]
+    for node, row in zip(status.nodes, columns, strict=True):
+        cells = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
+        yield line(cells, "  ", _state(node))
+    yield EMPTY
+    named = "" if entry.name == "default" else f" {entry.name}"
+    yield from wrapped(f'`eval "$(rcfail lab env{named})"` makes it the cluster of all commands', width, first=_NEXT)
+    yield from wrapped(f"`rcfail lab down{named}` ends it", width, first=_NEXT)
+
+
+_NEXT: Line = (Span("next: ", Style.HEAD),)
+
+
+def _columns(node: NodeStatus) -> tuple[str, str, str, str]:
+    match node.role:
+        case Role.PRIMARY:
+            role = f"primary, {node.slots} slots"
+        case Role.REPLICA:
+            role = f"replica of {node.primary}"
+        case _:
+            role = "-"
+    return node.node.name, str(node.node.endpoint), node.node.zone, role
+
+
+def _state(node: NodeStatus) -> Span:
+    """What is to be said of the node's state, the worst first."""
+    said = []
+    if node.process is not ProcessState.RUNNING:
+        said.append(node.process.value)
+    elif node.silence:
+        said.append(f"does not answer: {node.silence}")
+    if node.link_up is False:
+        said.append("link down")
+    if node.cluster_state not in (None, "ok"):
+        said.append(f"cluster_state:{node.cluster_state}")
+    said.extend(f"cut: {each}" for each in node.cut)
+    return span(", ".join(said), Style.BAD) if said else span("ok", Style.GOOD)
+
+
+def _status_json(status: LabStatus) -> Json:
+    entry = status.lab
+    return {
+        "lab": {
+            "name": entry.name,
+            "stage": entry.stage.value,
+            "whole": status.whole,
+            "server": entry.server,
+            "flavour": entry.flavour.value,
+            "version": entry.version,
+            "node_timeout_ms": entry.node_timeout_ms,
+            "created_unix_ms": entry.created_unix_ms,
+        },
+        "nodes": [_node_json(node) for node in status.nodes],
+    }
+
+
+def _node_json(node: NodeStatus) -> Json:
+    entry = node.node
+    return {
+        "name": entry.name,
+        "id": entry.node_id or None,
+        "host": entry.host,
+        "port": entry.port,
+        "bus_port": entry.bus_port,
+        "zone": entry.zone,
+        "pid": entry.process.pid if entry.process else None,
+        "process": node.process.value,
+        "role": node.role.value if node.role else None,
+        "primary": node.primary or None,
+        "slots": node.slots,
+        "link_up": node.link_up,
+        "cluster_state": node.cluster_state,
+        "cut": list(node.cut),
+        "silence": node.silence or None,
+        "folder": entry.folder,
+    }
+
+
+def _broken_page(done: Broken, width: int) -> Iterator[Line]:
+    head = line(span(f"{done.fault} ", Style.HEAD), f"{done.node} ({done.endpoint}): ")
+    yield from wrapped(done.effect, width, first=head, indent=2)
+    if done.undo:
+        yield line(span("undo: ", Style.HEAD), done.undo)
+
+
+def _list_page(found: Sequence[tuple[str, LabEntry | str | None]], home: str) -> Iterator[Line]:
+    if not found:
+        yield line(f"no labs in {home}")
+    for name, entry in found:
+        if isinstance(entry, LabEntry):
+            seed = entry.seeds[0] if entry.seeds else "-"
+            yield line(
+                f"{name}  {entry.stage.value}  {len(entry.nodes)} nodes, {entry.flavour.value} {entry.version}, {seed}"
+            )
+        else:
+            yield line(f"{name}  ", span(f"cannot be read: {entry}", Style.BAD))
+
+
+def _listed_json(name: str, entry: LabEntry | str | None) -> Json:
+    if not isinstance(entry, LabEntry):
+        return {"name": name, "stage": None, "nodes": None, "seeds": [], "problem": entry}
+    seeds = [str(seed) for seed in entry.seeds]
+    return {"name": name, "stage": entry.stage.value, "nodes": len(entry.nodes), "seeds": seeds, "problem": None}

@@ -30,3 +30,21 @@ def has_links(server: Server) -> bool:
 def has_slot_migrations(server: Server) -> bool:
     """CLUSTER GETSLOTMIGRATIONS, the atomic migrations that leave no marks in CLUSTER NODES."""
     return server.flavour is Flavour.VALKEY and server.version >= _SLOT_MIGRATIONS_SINCE
+
+
+def election_delay_ms(server: Server, node_timeout_ms: int, rank: int, failed_primaries: int = 1) -> int:
+    """The longest wait between hearing that the primary failed and asking for votes.
+
+    500 ms and up to 500 ms more, and a second for each sibling with more data (`rank`); from Valkey 8.1 also half a
+    second for each other failed primary; from Valkey 9.0 the first two follow a small node timeout
+    (clusterHandleSlaveFailover, cluster_legacy.c).
+    """
+    valkey = server.flavour is Flavour.VALKEY
+    base = min(node_timeout_ms // 30, 500) if valkey and server.version >= (9, 0) else 500
+    others = 500 * max(0, failed_primaries - 1) if valkey and server.version >= (8, 1) else 0
+    return 2 * base + 1000 * rank + others
+
+
+def vote_again_after_ms(node_timeout_ms: int) -> int:
+    """How long after an election that it did not win a replica stands again by itself, on every version."""
+    return max(4 * node_timeout_ms, 4000)

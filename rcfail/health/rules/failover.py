@@ -1,0 +1,218 @@
+"""Automatic failover: under way, blocked, or impossible before anything has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rcfail.cluster.candidacy import Candidate, Obstacle, candidates, candidates_by_themselves
+from rcfail.cluster.electorate import NODE_TIMEOUT_MS
+from rcfail.cluster.failover_stage import FailoverStage, Stage, awaited, failover_stage
+from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
+from rcfail.health.finding import Finding, Severity, Thresholds, of_shard
+from rcfail.health.wording import (
+    answering,
+    called,
+    counted,
+    duration,
+    listing,
+    named,
+    rcfail,
+    redis_cli,
+    slots_text,
+)
+
+_OUT = "Clients get no answer for these slots"
+
+
+def awaited_failovers(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """failover-pending or failover-blocked for each shard whose primary is flagged and does not serve.
+
+    Needs the views of at least one other node: who suspects, who could vote. The replicas' INFO and
+    CONFIG tell who may stand; a replica that is silent to us alone does not make it blocked.
+    """
+    for shard in snapshot.shards:
+        if awaited(snapshot, shard):
+            stage, standing = failover_stage(snapshot, shard), candidates(snapshot, shard)
+            yield _blocked(snapshot, shard, stage, standing) or _pending(snapshot, shard, stage, standing)
+
+
+def failover_disabled(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """The primary is well, and none of its living replicas could take its place.
+
+    Needs INFO and CONFIG of the replicas; one that is silent may be able to, so then nothing is said here
+    (the silence is a finding itself). What has another finding of its own, such as a first copy under way,
+    is not repeated.
+    """
+    for shard in snapshot.shards:
+        if not shard.slots or awaited(snapshot, shard) or snapshot.nodes[shard.primary_id].alive is not Known.YES:
+            continue
+        standing = candidates_by_themselves(snapshot, shard)
+        living = [each for each in standing if not each.has(Obstacle.DEAD)]
+        barred = [each for each in living if each.has(*_LASTING)]
+        if barred and all(each.eligible is Known.NO for each in living):
+            yield _disabled(snapshot, shard, living, barred)
+
+
+_LASTING = (Obstacle.NOFAILOVER, Obstacle.DATA_TOO_OLD, Obstacle.NOT_SYNCED_SINCE_START)
+
+
+def _disabled(snapshot: Snapshot, shard: Shard, living: Sequence[Candidate], barred: Sequence[Candidate]) -> Finding:
+    primary = snapshot.nodes[shard.primary_id]
+    switched_off = next((each for each in barred if each.has(Obstacle.NOFAILOVER)), None)
+    if switched_off is not None:
+        setting = redis_cli(
+            snapshot.nodes[switched_off.node_id].endpoint, "CONFIG", "SET", "cluster-replica-no-failover", "no"
+        )
+        hint = f"If that is not meant, let one stand for election: {setting}"
+    else:
+        endpoint = snapshot.nodes[barred[0].node_id].endpoint
+        hint = f"See why it has no link: {redis_cli(endpoint, 'INFO', 'replication')}"
+    count = counted(len(living), "living replica")
+    return Finding(
+        "failover-disabled",
+        Severity.WARNING,
+        of_shard(snapshot, shard),
+        f"none of the {count} of {called(primary)} may be promoted: {_obstacles(snapshot, living)}",
+        f"When this primary fails, {slots_text(shard.slots)} stay without one until somebody acts.",
+        hint,
+    )
+
+
+def _pending(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]) -> Finding:
+    chosen = next((each for each in standing if each.node_id == stage.candidate), None)
+    consequence = f"{_OUT} until a replica is promoted; that needs no help."
+    if chosen is not None and chosen.empty:
+        consequence = (
+            f"{_OUT}, and the replica that will be promoted holds no data, because cluster-replica-validity-factor "
+            "is 0: the data of this shard will be lost unless its primary is back first."
+        )
+    return Finding(
+        "failover-pending",
+        Severity.CRITICAL,
+        of_shard(snapshot, shard),
+        f"{_stricken(snapshot, shard)} {_step(snapshot, stage)}",
+        consequence,
+        f"Wait for it: {rcfail('health', answering(snapshot), '--wait', '30s')}",
+    )
+
+
+def _stricken(snapshot: Snapshot, shard: Shard) -> str:
+    return f"primary {called(snapshot.nodes[shard.primary_id])} of {slots_text(shard.slots)} is"
+
+
+def _step(snapshot: Snapshot, stage: FailoverStage) -> str:
+    if stage.stage is Stage.SUSPECTED:
+        said = f"suspected by {len(stage.suspecting)} of the {counted(stage.needed, 'voter')} that must agree"
+    else:
+        said = f"held for failed by the majority ({len(stage.suspecting)} of {len(snapshot.electorate.voters)} voters)"
+    candidate = snapshot.node(stage.candidate)
+    if candidate is None:
+        return f"{said}; whether a replica can take its place cannot be told, for none that could answers us"
+    who = f"replica {called(candidate)}"
+    if stage.stage is Stage.SUSPECTED:
+        return f"{said}; {who} can take its place"
+    if stage.stage is Stage.ELECTION_DUE and stage.due_in_ms:
+        return f"{said}; {who} asks for their votes within about {duration(stage.due_in_ms)}"
+    if stage.stage is Stage.ELECTION_DUE:
+        return f"{said}; {who} asks for their votes at this moment"
+    return f"{said}; {who} can take its place, and does not know the verdict yet"
+
+
+def _blocked(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]) -> Finding | None:
+    found = _cause(snapshot, shard, stage, standing)
+    if found is None:
+        return None
+    cause, hint = found
+    primary = snapshot.nodes[shard.primary_id]
+    state = "failed" if primary.failed_by else "suspected"
+    back = ""
+    if primary.view is not None:
+        back = "; it answers us again, and its flag is cleared after 2 node timeouts if its bus port can be reached"
+    return Finding(
+        "failover-blocked",
+        Severity.CRITICAL,
+        of_shard(snapshot, shard),
+        f"{_stricken(snapshot, shard)} {state} and will not be replaced by itself: {cause}{back}",
+        f"{_OUT} until the cause is gone or the primary is back.",
+        hint,
+    )
+
+
+def _cause(
+    snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]
+) -> tuple[str, str] | None:
+    """Why nothing will be promoted, and the next command; None when something will be, or that cannot be told."""
+    if snapshot.electorate.quorum is Known.NO or _too_few_left(snapshot, shard):
+        return _no_quorum(snapshot, shard)
+    if not standing:
+        return "it has no replica", _start_again(snapshot, shard)
+    if all(each.eligible is Known.NO for each in standing):
+        return _obstacles(snapshot, standing), _way_out(snapshot, shard, standing)
+    if stage.stage is Stage.VOTE_FAILED and stage.candidate and stage.due_in_ms is not None:
+        return _lost_vote(snapshot, snapshot.nodes[stage.candidate], stage)
+    return None
+
+
+def _too_few_left(snapshot: Snapshot, shard: Shard) -> bool:
+    """With one or two voters the dead primary itself is missing for the majority."""
+    electorate = snapshot.electorate
+    left = [voter for voter in electorate.voters if voter != shard.primary_id]
+    return len(left) < electorate.needed
+
+
+def _no_quorum(snapshot: Snapshot, shard: Shard) -> tuple[str, str]:
+    electorate = snapshot.electorate
+    together = [voter for voter in electorate.side if voter != shard.primary_id]
+    lost = [voter for voter in electorate.voters if voter not in electorate.side]
+    cause = (
+        f"{len(together)} of {counted(len(electorate.voters), 'voter')} can still vote together and "
+        f"{electorate.needed} must, so only a takeover could promote a replica"
+    )
+    start = f"Start or reconnect a lost voter first ({named(snapshot, lost or [shard.primary_id])}), then"
+    return cause, f"{start}: {rcfail('health', answering(snapshot), '--wait', '30s')}"
+
+
+def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> tuple[str, str]:
+    view = snapshot.by_observer[candidate.node_id]
+    asked = view.vitals.cluster.messages.get("auth-req_sent")
+    ago = duration(stage.agreed_for_ms or 0)
+    timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
+    if view.vitals.cluster.messages and asked is None:
+        cause = f"replica {called(candidate)} never asked for votes in the {ago} since the verdict"
+        return cause, f"Its log says why, and this shows its side: {redis_cli(candidate.endpoint, 'CLUSTER', 'INFO')}"
+    again = duration(stage.due_in_ms or 0)
+    cause = (
+        f"replica {called(candidate)} was not elected in the {ago} since the verdict, and it stands again only "
+        f"4 node timeouts ({duration(4 * timeout_ms)}) after its last election, within about {again}"
+    )
+    wait = f"{(stage.due_in_ms or 0) // 1000 + 10}s"
+    return cause, f"Wait for that: {rcfail('health', answering(snapshot), '--wait', wait)}"
+
+
+def _obstacles(snapshot: Snapshot, standing: Sequence[Candidate]) -> str:
+    """`replica A: ...; replica B: ...`, at most four, replicas with the same obstacle together."""
+    by_text: dict[str, list[Node]] = {}
+    for each in standing:
+        text = listing([text for _, text in each.obstacles])
+        by_text.setdefault(text, []).append(snapshot.nodes[each.node_id])
+    said = [f"{text}: {listing(map(called, nodes))}" for text, nodes in by_text.items()]
+    return "; ".join(said[:4])
+
+
+def _way_out(snapshot: Snapshot, shard: Shard, standing: Sequence[Candidate]) -> str:
+    ready = next((each for each in standing if {kind for kind, _ in each.obstacles} == {Obstacle.NOFAILOVER}), None)
+    if ready is not None:
+        endpoint = snapshot.nodes[ready.node_id].endpoint
+        return f"Let it stand: {redis_cli(endpoint, 'CONFIG', 'SET', 'cluster-replica-no-failover', 'no')}"
+    return _start_again(snapshot, shard)
+
+
+def _start_again(snapshot: Snapshot, shard: Shard) -> str:
+    primary = snapshot.nodes[shard.primary_id]
+    if primary.view is not None:
+        return f"Wait for it: {rcfail('health', answering(snapshot), '--wait', '60s')}"
+    start = f"Start {called(primary)} again, it has the newest data"
+    return f"{start}; if it is gone for good: rcfail explain failover-blocked"
+
+
+RULES = (awaited_failovers, failover_disabled)

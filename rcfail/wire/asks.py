@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.dialect import has_links, has_slot_migrations, name_of, server_of
-from rcfail.cluster.nouns import BusLink, Endpoint, NodeId, NodesReply
+from rcfail.cluster.nouns import BusLink, Endpoint, NodesReply
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
-from rcfail.cluster.parse_info import whole_number
+from rcfail.cluster.parse_links import parse_links
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.cluster.vitals import Server
 from rcfail.wire.door import Command, Conversation, Door, Reply
@@ -21,6 +22,8 @@ from rcfail.wire.refusals import Refusal, RefusalKind
 
 LINKS_UP_TO_NODES = 30
 """CLUSTER LINKS of all nodes together grows with the square of their number, so large clusters are not asked."""
+
+T = TypeVar("T")
 
 # One pattern a command: several in one came with Redis 7.0. No pattern matches masterauth or requirepass.
 _CONFIG_PREFIXES = ("cluster-", "repl-", "min-replicas-")
@@ -130,12 +133,9 @@ class Questioner:
             if isinstance(reply, Refusal):
                 said.absences[ask] = reply.absence
             elif ask is Ask.CLUSTER_LINKS:
-                said.links = _links(reply)
+                said.links = _or_absent(ask, _links(reply), said)
             else:
-                said.slot_migrations = _migrations(reply)
-        for ask, value in ((Ask.CLUSTER_LINKS, said.links), (Ask.SLOT_MIGRATIONS, said.slot_migrations)):
-            if value is None:
-                said.absences.setdefault(ask, _MALFORMED)
+                said.slot_migrations = _or_absent(ask, _migrations(reply), said)
 
     def _more(self, said: _Said) -> list[tuple[Ask, Command, Absence | None]]:
         """The further questions, each with the reason why it is not asked, if there is one."""
@@ -179,6 +179,13 @@ def _text(ask: Ask, reply: Reply, said: _Said) -> str | None:
     return None
 
 
+def _or_absent(ask: Ask, read: T | Absence, said: _Said) -> T | None:
+    if not isinstance(read, Absence):
+        return read
+    said.absences[ask] = read
+    return None
+
+
 def _table(reply: Reply) -> dict[str, str] | None:
     """A flat array of names and values, or None where the reply is something else."""
     if not isinstance(reply, tuple) or len(reply) % 2:
@@ -186,26 +193,18 @@ def _table(reply: Reply) -> dict[str, str] | None:
     return {str(name): str(value) for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
-def _links(reply: Reply) -> tuple[BusLink, ...] | None:
-    if not isinstance(reply, tuple):
-        return None
-    links: list[BusLink] = []
-    for entry in reply:
-        fields = _table(entry)
-        if fields is None or not {"direction", "node", "create-time", "events"} <= fields.keys():
-            return None
-        created, waiting = whole_number(fields["create-time"]), whole_number(fields.get("send-buffer-used", "0"))
-        if created is None or waiting is None:
-            return None
-        links.append(BusLink(fields["direction"], NodeId(fields["node"]), created, fields["events"], waiting))
-    return tuple(links)
+def _links(reply: Reply) -> tuple[BusLink, ...] | Absence:
+    """All links or none: with one entry left out, that link would seem to be missing."""
+    links, problems = parse_links(reply)
+    if not problems:
+        return links
+    return Absence(AbsenceKind.MALFORMED, f"entry {problems[0].line_number}: {problems[0].reason}")
 
 
-def _migrations(reply: Reply) -> tuple[Mapping[str, str], ...] | None:
-    if not isinstance(reply, tuple):
-        return None
-    tables = [_table(entry) for entry in reply]
-    return tuple(table for table in tables if table is not None) if None not in tables else None
+def _migrations(reply: Reply) -> tuple[Mapping[str, str], ...] | Absence:
+    tables = [_table(entry) for entry in reply] if isinstance(reply, tuple) else [None]
+    found = tuple(table for table in tables if table is not None)
+    return found if len(found) == len(tables) else _MALFORMED
 
 
 def _lacking(has: bool, server: Server, ask: Ask) -> Absence | None:

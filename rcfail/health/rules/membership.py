@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId
-from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.finding import CLUSTER, Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
 from rcfail.health.standing import Standing, peers, replacements, standings
 from rcfail.health.wording import (
@@ -66,10 +66,8 @@ def _place_of(node: Node) -> tuple[str, str]:
 
 def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """Another id answers at a known address: the node's nodes.conf was lost, or it was reset, or replaced."""
-    for old_id, view in replacements(snapshot).items():
+    for old_id, view in _changed(snapshot).items():
         old, new = snapshot.nodes[old_id], snapshot.node(view.observer)
-        if new is not None and _listed_by_others(snapshot, new, view.endpoint):
-            continue  # both are members there: node-duplicate-address
         yield Finding(
             "node-id-changed",
             Severity.CRITICAL if old.slots else Severity.WARNING,
@@ -90,6 +88,15 @@ def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "The node is outside of the cluster: what it holds is neither a copy nor served.",
             f"See what it knows, then bring it in again as a replica: {rcfail('nodes', node.endpoint)}",
         )
+
+
+def _changed(snapshot: Snapshot) -> Mapping[NodeId, View]:
+    """Who answers in the place of whom. Where both are members at that address it is node-duplicate-address."""
+    return {
+        old_id: view
+        for old_id, view in replacements(snapshot).items()
+        if not ((new := snapshot.node(view.observer)) and _listed_by_others(snapshot, new, view.endpoint))
+    }
 
 
 def _identity(node: Node | None) -> str:
@@ -115,11 +122,12 @@ def _strangers(snapshot: Snapshot) -> Iterator[Node]:
 
 def node_duplicate_address(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """Two members are listed at one address, where only one of them can answer."""
+    replaced = replacements(snapshot)
+    unlisted = {view.observer for view in _changed(snapshot).values()}
     at: dict[Endpoint, list[Node]] = {}
     for node in snapshot.nodes.values():
-        if node.address.endpoint is not None:
+        if node.address.endpoint is not None and node.node_id not in unlisted:
             at.setdefault(node.address.endpoint, []).append(node)
-    replaced = replacements(snapshot)
     for place, nodes in at.items():
         if len(nodes) < 2:
             continue
@@ -150,8 +158,9 @@ def node_unknown_to_some(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]
     }
     if not unsure:
         return
-    # A stranger beside a lost address is node-id-changed.
-    explained = {node.node_id for node in _strangers(snapshot)} if _addresses_lost(stands) else set[NodeId]()
+    # A stranger beside a lost address, or at a known one, is node-id-changed.
+    explained = {view.observer for view in _changed(snapshot).values()}
+    explained |= {node.node_id for node in _strangers(snapshot)} if _addresses_lost(stands) else set()
     lists: dict[frozenset[NodeId], list[NodeId]] = {}
     for each in snapshot.groups:
         lists.setdefault(frozenset(unsure & each.table.by_id.keys()), []).extend(each.observers)

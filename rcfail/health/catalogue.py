@@ -49,8 +49,6 @@ ENTRIES: tuple[Entry, ...] = (
     # Quorum
     Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
     Entry("quorum-fragile", "one more lost voter ends the quorum", _W, _FAILOVER),
-    Entry("quorum-on-one-host", "losing one host ends the quorum", _W, _FAILOVER),
-    Entry("quorum-in-one-zone", "losing one zone ends the quorum", _W, _FAILOVER),
     # Failover
     Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
     Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
@@ -83,6 +81,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("replica-lagging", "a replica is behind", _W, _BOTH, True),
     Entry("replica-of-replica", "a replica follows another replica", _W, _BOTH, True),
     Entry("replica-nofailover", "a replica may not be promoted", _W, ()),
+    # What would happen if: after what has happened
+    Entry("quorum-on-one-host", "losing one host ends the quorum", _W, _FAILOVER),
+    Entry("quorum-in-one-zone", "losing one zone ends the quorum", _W, _FAILOVER),
     Entry("backlog-too-small", "a short absence costs a full copy", _I, ()),
 )
 

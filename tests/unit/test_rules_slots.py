@@ -243,9 +243,9 @@ def test_a_dispute_says_whether_the_loser_takes_writes() -> None:
     world = World.of(3, 1)
     split_brain(world)
     world["a"].cluster_info = {"cluster_state": "fail"}
-    assert "clients can write to both" not in the_one(world, slots_disputed).consequence
+    assert "Clients can write to both" not in the_one(world, slots_disputed).consequence
     world["a"].cluster_info = {"cluster_state": "ok"}
-    assert "clients can write to both" in the_one(world, slots_disputed).consequence
+    assert "Clients can write to both" in the_one(world, slots_disputed).consequence
 
 
 def test_a_demoted_primary_that_others_still_list_with_its_slots_disputes_nothing() -> None:

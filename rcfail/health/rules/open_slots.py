@@ -34,7 +34,7 @@ def slots_open(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             Severity.WARNING,
             _of(snapshot, source),
             f"{slots_text(slots)} are moving from {_name(snapshot, source)} to {_name(snapshot, target)}{doubt}",
-            "clients meet ASK and TRYAGAIN, and a failover of either node can lose the marks and leave keys on both",
+            "Clients meet ASK and TRYAGAIN, and a failover of either node can lose the marks and leave keys on both.",
             f"Let the resharding end, or look whether one is running at all: {_count(snapshot, source, slots)}",
         )
 
@@ -61,7 +61,7 @@ def _orphan(snapshot: Snapshot, here: NodeId, there: NodeId, way: str, slots: li
         _of(snapshot, here),
         f"{called(snapshot.nodes[here])} has {slots_text(slots)} marked as {way} {_name(snapshot, there)}, "
         f"which {_why_absent(snapshot, there)}",
-        "nothing will end this move, and clients that are sent to the other end are sent back",
+        "Nothing will end this move, and clients that are sent to the other end are sent back.",
         f"Count the keys on both ends first; {end}: {_count(snapshot, here, slots)}",
     )
 
@@ -95,7 +95,7 @@ def _migration(snapshot: Snapshot, job: Mapping[str, str]) -> Finding:
         _of(snapshot, source),
         f"the slots {job.get('slot_ranges', '?')} are on their way from {_name(snapshot, source)} to "
         f"{_name(snapshot, target)}, state {job.get('state', '?')}",
-        "writes to these slots are held back for a moment at the end, and a failover of either node ends the move",
+        "Writes to these slots are held back for a moment at the end, and a failover of either node ends the move.",
         "Wait until it is over before a planned failover of these nodes: "
         + redis_cli(node.endpoint if (node := snapshot.node(source)) else None, "CLUSTER", "GETSLOTMIGRATIONS"),
     )

@@ -30,10 +30,10 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         Severity.CRITICAL if lost else Severity.UNKNOWN,
         CLUSTER,
         _lost_evidence(snapshot),
-        "no failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
-        "all commands on keys"
+        "No failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
+        "all commands on keys."
         if lost
-        else "it cannot be told whether a majority of them stands together",
+        else "It cannot be told whether a majority of them stands together.",
         _lost_hint(snapshot, silent),
     )
 
@@ -75,7 +75,7 @@ def quorum_fragile(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         Severity.WARNING,
         CLUSTER,
         evidence,
-        "when one more primary is lost, no failover can be voted any more: neither an automatic one nor FORCE",
+        "When one more primary is lost, no failover can be voted any more: neither an automatic one nor FORCE.",
         _fragile_hint(snapshot, missing),
     )
 
@@ -116,7 +116,7 @@ def _concentrated(snapshot: Snapshot, code: str, place: str, place_of: PlaceOf) 
         Severity.WARNING,
         CLUSTER,
         f"of {counted(len(votes.voters), 'voter')}, {spots}; losing {enough} ends the quorum",
-        f"when that {place} is lost, no failover can be voted, although replicas elsewhere live",
+        f"When that {place} is lost, no failover can be voted, although replicas elsewhere live.",
         _spread_hint(snapshot, place, place_of, held, enough),
     )
 
@@ -142,6 +142,9 @@ def _spread_hint(
                     move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
                     return f"In a quiet hour, let {called(replica)} {_IN[place]} {there} take over: {move}"
     look = rcfail("nodes", answering(snapshot))
+    silent = [called(node) for node in snapshot.nodes.values() if node.view is None]
+    if silent:
+        return f"Bring back {listing(silent)} first; a failover may help then; see who is where: {look}"
     return f"No failover alone would help: add a {place}, or move a primary with its replica; see who is where: {look}"
 
 

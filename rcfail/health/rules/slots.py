@@ -43,8 +43,8 @@ def _vacant(snapshot: Snapshot, vacant: list[SlotRange]) -> Finding:
         Severity.CRITICAL,
         _slots(vacant),
         f"{slots_text(vacant)} have no owner in any of {counted(views, 'view')}",
-        "commands on keys in these slots fail with CLUSTERDOWN, and unless cluster-require-full-coverage is no, every "
-        "node refuses all other keys too",
+        "Commands on keys in these slots fail with CLUSTERDOWN, and unless cluster-require-full-coverage is no, every "
+        "node refuses all other keys too.",
         "Look whether a node holds keys of a slot before you give it an owner: "
         + redis_cli(answering(snapshot), "CLUSTER", "COUNTKEYSINSLOT", str(vacant[0][0])),
     )
@@ -71,8 +71,8 @@ def _known_to_some(snapshot: Snapshot, blind: tuple[NodeId, ...], parts: list[St
         _slots(ranges),
         f"{len(blind)} of {counted(voters, 'slot owner')} know no owner for {slots_text(ranges)}: "
         f"{named(snapshot, blind)}; {named(snapshot, owners)} says that it owns them",
-        "these nodes answer CLUSTERDOWN instead of sending clients to the owner, and unless "
-        "cluster-require-full-coverage is no, they refuse all other keys too",
+        "These nodes answer CLUSTERDOWN instead of sending clients to the owner, and unless "
+        "cluster-require-full-coverage is no, they refuse all other keys too.",
         "See whom such a node knows: " + rcfail("nodes", snapshot.nodes[blind[0]].endpoint),
     )
 
@@ -93,8 +93,8 @@ def slots_failed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             Severity.CRITICAL if lost else Severity.WARNING,
             of_shard(snapshot, shard) if (shard := snapshot.shard_of(owner.node_id)) else of_node(owner),
             evidence,
-            "commands on keys in these slots fail, and unless cluster-require-full-coverage is no, every node that "
-            "holds it for failed refuses all other keys too",
+            "Commands on keys in these slots fail, and unless cluster-require-full-coverage is no, every node that "
+            "holds it for failed refuses all other keys too.",
             _failed_hint(snapshot, owner),
         )
 
@@ -128,9 +128,9 @@ def slots_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"{slots_text(owner.slots)} belong to {called(owner)}, which is fail? in {len(suspecting)} of "
             f"{counted(others, 'other view')}: {voting} of the {snapshot.electorate.needed} slot owners that it takes "
             f"to agree{_but_answers(owner)}",
-            "clients that do not reach the owner have no access to these slots, and soon it is declared failed"
+            "Clients that do not reach the owner have no access to these slots, and soon it is declared failed."
             if lost
-            else "if a majority comes to suspect it, it is declared failed and its slots stop",
+            else "If a majority comes to suspect it, it is declared failed and its slots stop.",
             "See what the others say of it: " + rcfail("nodes", answering(snapshot, without=owner.node_id)),
         )
 
@@ -180,9 +180,11 @@ def _what_is_lost(snapshot: Snapshot, claimants: tuple[NodeId, ...]) -> str:
     # clusterHandleConfigEpochCollision, cluster_legacy.c).
     if writing:
         names = listing(called(each) for each in writing)
-        return f"clients can write to both: when they meet, {called(winner)} wins, and what {names} took is thrown away"
+        return (
+            f"Clients can write to both: when they meet, {called(winner)} wins, and what {names} took is thrown away."
+        )
     names = listing(called(each) for each in losers)
-    return f"when they meet, {called(winner)} wins, and what {names} took without the others is thrown away"
+    return f"When they meet, {called(winner)} wins, and what {names} took without the others is thrown away."
 
 
 def slots_not_claimed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -207,7 +209,7 @@ def _not_claimed(snapshot: Snapshot, node: Node, parts: list[Stretch]) -> Findin
         of_node(node),
         f"{len(observers)} of {counted(peers(snapshot, node.node_id), 'other view')} give {slots_text(ranges)} to "
         f"{called(node)}, which does not claim them itself{says}",
-        "clients are sent to a node that refuses these keys, while cluster_state can be ok on every node",
+        "Clients are sent to a node that refuses these keys, while cluster_state can be ok on every node.",
         f"See what it believes, then give the slots an owner as rcfail explain slots-not-claimed says: "
         f"{rcfail('nodes', node.endpoint)}",
     )

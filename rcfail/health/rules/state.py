@@ -25,9 +25,9 @@ def cluster_state_fail(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         CLUSTER,
         f"{len(failing)} of {counted(len(told), 'node')} say cluster_state:fail ({named(snapshot, failing)}), "
         f"{len(owners)} of them with slots; {_why(snapshot, failing)}",
-        "these nodes refuse commands on all keys with CLUSTERDOWN"
+        "These nodes refuse commands on all keys with CLUSTERDOWN."
         if owners
-        else "clients of these nodes are refused with CLUSTERDOWN, while the slot owners that answer us go on serving",
+        else "Clients of these nodes are refused with CLUSTERDOWN, while the slot owners that answer us go on serving.",
         _hint(snapshot, failing, broken),
     )
 

@@ -26,9 +26,9 @@ def writes_refused(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             of_node(node),
             f"{called(node)}, the owner of {node.slot_count} slots, {'refuses' if sure else 'may refuse'} writes: "
             + listing((reason for reason, _ in reasons), 9),
-            "every write to these slots fails with an error, while reads go on and cluster_state is ok"
+            "Every write to these slots fails with an error, while reads go on and cluster_state is ok."
             if sure
-            else "if it does, every write to these slots fails, while reads go on and cluster_state is ok",
+            else "If it does, every write to these slots fails, while reads go on and cluster_state is ok.",
             f"{reasons[0][1]}: {redis_cli(node.endpoint, 'INFO', _SECTION[reasons[0][0].split(' ')[0]])}",
         )
 
@@ -115,7 +115,7 @@ def writes_paused(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             of_node(node),
             f"{called(node)}, the owner of {node.slot_count} slots, holds back {server.paused_actions} commands "
             f"(paused_reason:{server.paused_reason}{left})",
-            "writes to these slots hang without an error until the pause ends, and clients may time out",
+            "Writes to these slots hang without an error until the pause ends, and clients may time out.",
             _unpause(node, server.paused_reason),
         )
 

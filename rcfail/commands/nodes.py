@@ -8,10 +8,13 @@ from functools import partial
 import click
 
 from rcfail.blind import cannot_see
-from rcfail.cluster.observation import Observation
+from rcfail.cluster.observation import Answer, Observation
+from rcfail.cluster.parse_info import vitals
+from rcfail.cluster.vitals import Flavour
 from rcfail.commands.options import Verb, settings_of
 from rcfail.errors import ConfigFault, UsageFault
 from rcfail.exits import ExitCode
+from rcfail.render.facts import seed_texts
 from rcfail.render.node_table import TableView, node_data, node_page
 from rcfail.render.outcome import ClusterName, Outcome
 from rcfail.render.words import SILENCE_WORDS
@@ -19,6 +22,8 @@ from rcfail.session import deadline_of, open_sight
 
 _MOST_BYTES = 64 * 1024 * 1024
 _FROM_HINT = "Save one with: redis-cli -h HOST -p PORT CLUSTER NODES > FILE, or name a nodes.conf."
+
+_NO_CLUSTER = ClusterName()
 
 
 @click.command(
@@ -42,30 +47,42 @@ def nodes(ctx: click.Context, source: str | None) -> Outcome:
     if fault is not None:
         raise fault
     notes = (*settings.target.notes, *_passed_over(observation))
-    return _outcome(_first(observation), tuple(str(seed) for seed in observation.seeds), notes)
+    answer = _first(observation)
+    return _outcome(_view(answer), _name(observation, answer), notes)
 
 
-def _outcome(view: TableView, seeds: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> Outcome:
+def _outcome(view: TableView, cluster: ClusterName = _NO_CLUSTER, notes: tuple[str, ...] = ()) -> Outcome:
     return Outcome(
         command="nodes",
         exit_code=ExitCode.OK,
         text=partial(node_page, view),
         data=partial(node_data, view),
-        cluster=ClusterName(seeds=seeds),
+        cluster=cluster,
         notes=notes,
     )
 
 
-def _first(observation: Observation) -> TableView:
-    """The view of the first seed that gave one; of a record, the first view where no seed did."""
-    from rcfail.cluster.parse_info import vitals
-
+def _first(observation: Observation) -> Answer:
+    """The first seed that gave a table; of a record, the first node where no seed did."""
     readable = [answer for answer in observation.answers if answer.nodes and answer.nodes.table.beliefs]
     order = {seed: at for at, seed in enumerate(observation.seeds)}
-    answer = min(readable, key=lambda each: order.get(each.endpoint, len(order)))
+    return min(readable, key=lambda each: order.get(each.endpoint, len(order)))
+
+
+def _view(answer: Answer) -> TableView:
     assert answer.nodes is not None
     said = vitals(None, answer.cluster_info, None).cluster
     return TableView(answer.nodes, f"view of {answer.endpoint}", said.current_epoch)
+
+
+def _name(observation: Observation, answer: Answer) -> ClusterName:
+    server = vitals(answer.info, None, None).server
+    known = server.flavour is not Flavour.UNKNOWN
+    return ClusterName(
+        seeds=seed_texts(observation.seeds),
+        flavour=server.flavour.value if known else None,
+        versions=(server.version_text,) if server.version_text else (),
+    )
 
 
 def _passed_over(observation: Observation) -> tuple[str, ...]:

@@ -8,6 +8,15 @@ from collections.abc import Generator
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers",
+        choices=("default", "all"),
+        default="default",
+        help="run the tests marked every_server on every server version that is installed",
+    )
+
+
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """No colours, eighty columns, and nothing of the user's own settings."""

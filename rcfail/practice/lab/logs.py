@@ -16,6 +16,10 @@ _MOST_BYTES = 65536
 # "12345:M 22 Nov 2026 16:36:01.123 # " in front of every line of a server's log.
 _STAMP = re.compile(r"^\d+:[A-Z] .{1,30}? [*#.-] ")
 
+_SECRET = re.compile(
+    r"\b(requirepass|masterauth|primaryauth|masteruser|primaryuser|user|tls-\S+-pass)\b.*", re.IGNORECASE
+)
+
 
 class ServerFault(LabFault):
     """A server of the lab that ended, or never came so far. `log` is the end of what it wrote, oldest line first."""
@@ -36,7 +40,12 @@ def log_tail(node: NodeEntry) -> tuple[str, ...]:
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             continue
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LINES:]
+        lines = [_scrubbed(line.rstrip()) for line in text.splitlines() if line.strip()][-_LINES:]
         if lines:
             return tuple(lines)
     return ()
+
+
+def _scrubbed(line: str) -> str:
+    """A server quotes the line of redis.conf that it cannot read: without the value, where that can be a password."""
+    return _SECRET.sub(r"\1 ***", line)

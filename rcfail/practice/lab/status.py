@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rcfail.cluster.nouns import SLOT_COUNT, Role
-from rcfail.practice.lab.processes import ProcessState
 from rcfail.practice.lab.faults import state
+from rcfail.practice.lab.processes import ProcessState
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage
 from rcfail.practice.lab.talk import talk_to
 

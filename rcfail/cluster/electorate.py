@@ -19,27 +19,28 @@ def electorate(voters: tuple[NodeId, ...], by_observer: Mapping[NodeId, View]) -
     """
     needed = len(voters) // 2 + 1
     trust = _Trust(voters, by_observer)
-    reachable = tuple(voter for voter in voters if trust.by(voter) is not None)
     side: tuple[NodeId, ...] = ()
     # One side of a majority is enough, and in a healthy cluster the first voter's is all of them.
-    for voter in reachable:
+    for voter in trust.reachable:
         found = trust.side(voter)
         if len(found) > len(side):
             side = found
         if len(side) == len(voters):
             break
-    return Electorate(voters, needed, reachable, side, _quorum(len(side), needed, trust.most))
+    return Electorate(voters, needed, trust.reachable, side, _quorum(trust, side, needed))
 
 
-def _quorum(together: int, needed: int, most: int | None) -> Known:
-    """YES on a side that we could ask. `most` is the largest number of voters that any node, a replica too, trusts.
+def _quorum(trust: _Trust, side: tuple[NodeId, ...], needed: int) -> Known:
+    """YES when enough voters told us themselves that they stand together, NO when enough cannot.
 
-    Voters that are silent to us may stand together behind a network that only we cannot pass. As long as some
-    node trusts enough of them, nobody can say that the quorum is lost; when none does, it is.
+    Voters that are silent to us may stand together behind a network that only we cannot pass: as long as some node,
+    a replica too, trusts enough of them, nobody can say that the quorum is lost.
     """
-    if together >= needed:
+    if len(trust.answering(side)) >= needed:
         return Known.YES
-    return Known.UNKNOWN if most is None or most >= needed else Known.NO
+    if not trust.anybody or len(side) >= needed or trust.largest_hidden_side() >= needed:
+        return Known.UNKNOWN
+    return Known.NO
 
 
 class _Trust:
@@ -50,22 +51,31 @@ class _Trust:
         self._table_of = {each: id(view.reply.table) for each, view in by_observer.items() if view.reply}
         tables = {id(view.reply.table): view.reply.table for view in by_observer.values() if view.reply}
         self._trusted = {key: frozenset(_unflagged(table, voters)) for key, table in tables.items()}
+        self.reachable = self.answering(voters)
+        self.anybody = bool(tables)
 
-    @property
-    def most(self) -> int | None:
-        return max(map(len, self._trusted.values()), default=None)
+    def answering(self, voters: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        """Those that gave a table."""
+        return tuple(voter for voter in voters if voter in self._table_of)
 
-    def by(self, observer: NodeId) -> frozenset[NodeId] | None:
-        """The voters that this observer trusts; None when it gave no table."""
+    def side(self, voter: NodeId) -> tuple[NodeId, ...]:
+        """A voter and all that it trusts and that do not distrust it; the silent ones may."""
+        mine = self._by(voter) or frozenset()
+        return tuple(each for each in self._voters if each == voter or (each in mine and self._returned(each, voter)))
+
+    def largest_hidden_side(self) -> int:
+        """How many could stand together around a voter that is silent to us, and that somebody trusts."""
+        trusted = frozenset().union(*self._trusted.values()) if self._trusted else frozenset()
+        hidden = [voter for voter in self._voters if voter in trusted and voter not in self._table_of]
+        friends = (sum(1 for voter in self.reachable if each in (self._by(voter) or ())) for each in hidden)
+        return len(hidden) + max(friends, default=0)
+
+    def _by(self, observer: NodeId) -> frozenset[NodeId] | None:
         key = self._table_of.get(observer)
         return None if key is None else self._trusted[key]
 
-    def side(self, voter: NodeId) -> tuple[NodeId, ...]:
-        mine = self.by(voter) or frozenset()
-        return tuple(each for each in self._voters if each == voter or (each in mine and self._returned(each, voter)))
-
     def _returned(self, voter: NodeId, to: NodeId) -> bool:
-        theirs = self.by(voter)
+        theirs = self._by(voter)
         return theirs is None or to in theirs
 
 

@@ -164,7 +164,8 @@ class Electorate:
     """Who votes. `voters` own slots, dead ones included; `needed` is half of them, rounded down, plus one.
 
     `reachable` answered us; `side` is the largest set of voters that list each other without fail flags,
-    as far as could be asked. `quorum` is YES when that side is large enough.
+    as far as could be asked. `quorum` is YES when enough voters of that side told us so themselves, NO when too few
+    can stand together whatever the silent ones would say.
     """
 
     voters: tuple[NodeId, ...]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Known, Node, Snapshot
+from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
 
@@ -19,9 +19,12 @@ PlaceOf = Callable[[Node], str]
 
 
 def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
-    """No majority of all voters stands together, or it cannot be told. Needs one view of the voters."""
+    """No majority of all voters stands together, or it cannot be told. Needs one view of the voters.
+
+    When it cannot be told only because voters are silent to us that nobody suspects, their silence is the finding.
+    """
     votes = snapshot.electorate
-    if not votes.voters or votes.quorum is Known.YES:
+    if not votes.voters or votes.quorum is Known.YES or (votes.quorum is Known.UNKNOWN and _enough_trusted(votes)):
         return
     lost = votes.quorum is Known.NO
     silent = [snapshot.nodes[voter] for voter in votes.voters if snapshot.nodes[voter].view is None]
@@ -36,6 +39,10 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         else "It cannot be told whether a majority of them stands together.",
         _lost_hint(snapshot, silent),
     )
+
+
+def _enough_trusted(votes: Electorate) -> bool:
+    return len(votes.side) >= votes.needed
 
 
 def _lost_evidence(snapshot: Snapshot) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
 
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
-from rcfail.cluster.nouns import NodeId, Pulse
+from rcfail.cluster.nouns import Belief, NodeId, Pulse
 from rcfail.cluster.observation import AbsenceKind, SilenceReason
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
 
@@ -16,7 +15,10 @@ GHOST_AFTER_MS = 300_000
 """A failed node without slots that is dead for longer than this is no longer expected back."""
 
 _SAMPLE = 5
-"""How many observers are asked for their heartbeat times: a thousand would say the same."""
+"""How many observers are asked for how long a node is dead: a thousand would say the same."""
+
+_MOST_LOOKED_AT = 100
+"""How many views are looked at before it is said that nobody reaches a node."""
 
 
 class Standing(StrEnum):
@@ -110,45 +112,67 @@ def dead_for_ms(snapshot: Snapshot, node: Node) -> int | None:
     A restarted observer begins to count anew (clusterLoadConfig sets its times to the present), so the
     longest time counts.
     """
-    return max((beat.age_ms for beat in _heartbeats(snapshot, node, node.failed_by)), default=None)
+    observers = islice(node.failed_by, _SAMPLE)
+    ages = (_heartbeat_ms(snapshot.by_observer[each], node.node_id) for each in observers)
+    return max((age for age in ages if age is not None), default=None)
 
 
 def _is_ghost(snapshot: Snapshot, node: Node) -> bool:
     return not node.slots and (dead_for_ms(snapshot, node) or 0) > GHOST_AFTER_MS
 
 
-def pings_unanswered(snapshot: Snapshot, node: Node) -> bool:
-    """True when every observer in a sample waits in vain for an answer of this node on the cluster bus.
+def unreached(snapshot: Snapshot) -> tuple[NodeId, ...]:
+    """The members for whose answer on the cluster bus every other node waits in vain, as far as views were looked at.
 
     A node that was restarted stays `fail` in all views for a while although the bus works again
     (clearNodeFailureIfNeeded, cluster_legacy.c): then no ping is outstanding. A node that can be reached
-    by nobody but still reaches the others is never suspected, because its own pings count as a
-    sign of life (data_received in clusterCron): then the outstanding ping grows old.
+    by nobody but still reaches the others is never suspected, because its own pings count as a sign
+    of life (data_received in clusterCron): then the outstanding ping is older than the node timeout.
     """
-    others = [each for each in snapshot.by_observer if each != node.node_id]
-    beats = list(_heartbeats(snapshot, node, others))
-    return bool(beats) and all(beat.waiting for beat in beats)
+    tables = [view for view in snapshot.by_observer.values() if view.reply]
+    # Whoever is unreached is so for the first observer too, or is the first observer itself.
+    doubted = set(_waits(tables[0])) if tables else set()
+    if len(tables) > 1 and tables[0].observer in _waits(tables[1]):
+        doubted.add(tables[0].observer)
+    return tuple(sorted(each for each in doubted if each and _all_wait(tables, each)))
 
 
-class _Heartbeat(NamedTuple):
-    """What one observer tells of its last exchange with a node: how long ago, and whether it waits in vain."""
+def _waits(view: View) -> frozenset[NodeId]:
+    """For whom this observer waits in vain."""
+    if view.reply is None:
+        return frozenset()
+    sent = [int(number) for number in view.reply.pulses.split(" ")[::2] if number]
+    return frozenset(
+        belief.node_id
+        for belief, ping in zip(view.reply.table.beliefs, sent, strict=False)
+        if ping and not belief.handshake and _in_vain(view, belief, ping)
+    )
 
-    age_ms: int
-    waiting: bool
+
+def _in_vain(view: View, belief: Belief, ping_sent_unix_ms: int) -> bool:
+    timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
+    return ping_sent_unix_ms > 0 and (belief.flagged or _now_ms(view) - ping_sent_unix_ms > timeout_ms)
 
 
-def _heartbeats(snapshot: Snapshot, node: Node, observers: Iterable[NodeId]) -> Iterator[_Heartbeat]:
-    """From a few observers: the oldest unanswered ping, or else the last pong, on the observer's own clock."""
-    views = (snapshot.by_observer[each] for each in observers)
-    for view in islice((each for each in views if each.belief(node.node_id)), _SAMPLE):
-        belief, pulse = view.belief(node.node_id), _pulse(view, node.node_id)
-        since = pulse.ping_sent_unix_ms or pulse.pong_received_unix_ms
-        if belief is None or not since:
-            continue
-        age_ms = (view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms) - since
-        overdue_ms = (view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS) / 2
-        waiting = pulse.ping_sent_unix_ms > 0 and (belief.flagged or age_ms > overdue_ms)
-        yield _Heartbeat(age_ms, waiting)
+def _all_wait(tables: Sequence[View], node_id: NodeId) -> bool:
+    others = (view for view in tables if view.observer != node_id)
+    said = ((view, view.belief(node_id)) for view in islice(others, _MOST_LOOKED_AT))
+    listing = [(view, belief) for view, belief in said if belief]
+    return bool(listing) and all(
+        _in_vain(view, belief, _pulse(view, node_id).ping_sent_unix_ms) for view, belief in listing
+    )
+
+
+def _heartbeat_ms(view: View, node_id: NodeId) -> int | None:
+    """How long ago the observer last heard of the node: the oldest unanswered ping, or else the last pong."""
+    pulse = _pulse(view, node_id)
+    since = pulse.ping_sent_unix_ms or pulse.pong_received_unix_ms
+    return _now_ms(view) - since if since else None
+
+
+def _now_ms(view: View) -> int:
+    """The observer's own clock, where it said what that shows."""
+    return view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
 
 
 def _pulse(view: View, node_id: NodeId) -> Pulse:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rcfail.cluster.merge import merge
-from rcfail.cluster.nouns import BusLink, Endpoint, NodeId
+from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, Observation, Silence, SilenceReason
 from rcfail.cluster.snapshot import Known, Snapshot
 from rcfail.health.catalogue import BY_CODE
@@ -120,23 +120,30 @@ class TestBus:
         assert (one.code, one.severity, one.subject.id) == ("bus-unreachable", Severity.WARNING, node_id("a1"))
         assert "port 1" in one.evidence
 
-    def test_a_node_without_links_is_found_although_its_own_pings_keep_it_unsuspected(self) -> None:
+    @pytest.mark.parametrize("link", ["connected", "disconnected"])
+    def test_its_own_pings_keep_it_unsuspected_and_it_is_found_all_the_same(self, link: str) -> None:
+        """A link is shown as connected from before it is made until long after it is broken."""
         world = World.of(3, 1)
-        self.cut(world, "b", (), link="disconnected", ping_sent=NOW_UNIX_MS - 9_000)
+        self.cut(world, "b", (), link=link, ping_sent=NOW_UNIX_MS - 16_000)
         assert codes(world.snapshot()) == [("bus-unreachable", Severity.WARNING, "b")]
 
-    def test_a_link_that_only_waits_for_its_next_try_is_nothing(self) -> None:
+    def test_the_first_of_all_observers_is_found_too(self) -> None:
         world = World.of(3, 1)
-        self.cut(world, "b", (), link="disconnected", ping_sent=NOW_UNIX_MS - 100)
+        self.cut(world, "a1", (), ping_sent=NOW_UNIX_MS - 16_000)
+        assert codes(world.snapshot()) == [("bus-unreachable", Severity.WARNING, "a1")]
+
+    def test_a_link_that_waits_for_its_next_try_within_the_node_timeout_is_nothing(self) -> None:
+        world = World.of(3, 1)
+        self.cut(world, "b", (), link="disconnected", ping_sent=NOW_UNIX_MS - 14_000)
         assert found(world.snapshot()) == []
 
-    def test_links_that_never_connected_count_where_cluster_links_shows_them(self) -> None:
+    def test_a_clock_that_is_ours_alone_makes_nobody_unreachable(self) -> None:
         world = World.of(3, 1)
-        self.cut(world, "b", (), ping_sent=NOW_UNIX_MS - 9_000)
-        seen = world.observe()
-        waiting = (BusLink("to", node_id("b"), NOW_UNIX_MS, "w", 0),)
-        answers = tuple(replace(each, links=waiting) for each in seen.answers)
-        assert codes(merge(replace(seen, answers=answers))) == [("bus-unreachable", Severity.WARNING, "b")]
+        for member in world:
+            member.ping_sent = NOW_UNIX_MS - 100
+        late = replace(world.observe(), taken_at_unix_ms=NOW_UNIX_MS + 3_600_000)
+        answers = tuple(replace(each, asked_at_unix_ms=NOW_UNIX_MS + 3_600_000) for each in late.answers)
+        assert found(merge(replace(late, answers=answers))) == []
 
     def test_a_node_restarted_just_now_is_failed_but_not_unreachable(self) -> None:
         world = World.of(3, 1)

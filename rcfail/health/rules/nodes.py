@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rcfail.cluster.nouns import Link, NodeId
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
-from rcfail.cluster.snapshot import Node, Snapshot, View
+from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
 from rcfail.health.rules import membership, silence
 from rcfail.health.standing import (
@@ -15,8 +15,8 @@ from rcfail.health.standing import (
     held_for_dead,
     loading,
     peers,
-    pings_unanswered,
     standings,
+    unreached,
 )
 from rcfail.health.wording import (
     answering,
@@ -193,38 +193,14 @@ def node_ghost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 def _cut_off(snapshot: Snapshot, stands: Mapping[NodeId, Standing]) -> frozenset[NodeId]:
     """The nodes that bus-unreachable is about."""
-    doubted = {
-        belief.node_id
-        for each in snapshot.groups
-        for belief in each.table.beliefs
-        if belief.flagged or belief.link is Link.DISCONNECTED
-    }
-    doubted |= {node_id for view in snapshot.views for node_id in _unconnected(view)}
-    nodes = (snapshot.nodes[each] for each in doubted if each in snapshot.nodes)
     return frozenset(
-        node.node_id for node in nodes if stands[node.node_id] in _HEARD and _nobody_reaches(snapshot, node)
+        each for each in unreached(snapshot) if stands.get(each) in _HEARD and not _just_started(snapshot.nodes[each])
     )
 
 
-def _unconnected(view: View) -> frozenset[NodeId]:
-    """The peers to which this node's own link is not connected yet (CLUSTER LINKS shows it without `r`)."""
-    return frozenset(link.node_id for link in view.links or () if link.direction == "to" and "r" not in link.events)
-
-
-def _nobody_reaches(snapshot: Snapshot, node: Node) -> bool:
+def _just_started(node: Node) -> bool:
     uptime_s = node.vitals.server.uptime_s if node.vitals else None
-    if uptime_s is not None and uptime_s < _JUST_STARTED_S:
-        return False
-    others = [view for view in snapshot.by_observer.values() if view.observer != node.node_id and view.reply]
-    listing = [(view, belief) for view in others if (belief := view.belief(node.node_id))]
-    return (
-        bool(listing)
-        and all(
-            belief.flagged or belief.link is Link.DISCONNECTED or node.node_id in _unconnected(view)
-            for view, belief in listing
-        )
-        and pings_unanswered(snapshot, node)
-    )
+    return uptime_s is not None and uptime_s < _JUST_STARTED_S
 
 
 def _credible(snapshot: Snapshot, observers: tuple[NodeId, ...], cut: frozenset[NodeId]) -> tuple[NodeId, ...]:

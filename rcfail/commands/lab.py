@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import click
 
+from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.commands.lab_fault import fault
 from rcfail.commands.lab_pages import env_outcome, failed_outcome, list_outcome, lost_outcome, status_outcome
 from rcfail.commands.options import VerbGroup, duration
@@ -67,7 +64,7 @@ def up(name: str, node_timeout: float, persistence: str, conf: tuple[str, ...], 
         **asked,  # type: ignore[arg-type]  # click gives the types that the options name
     )
     try:
-        with _ended_like_ctrl_c():
+        with ended_like_ctrl_c():
             bring_up(wish, _register(), _say)
     except ServerFault as error:
         return failed_outcome("lab up", error)
@@ -126,17 +123,3 @@ def _register() -> Register:
 
 def _say(text: str) -> None:
     click.echo(inert(text), err=True)
-
-
-@contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the making of a lab as Ctrl-C does, so that it is cleaned up then too."""
-    before: list[tuple[signal.Signals, Callable[[int, FrameType | None], object] | int | None]] = []
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            before.append((number, signal.signal(number, signal.default_int_handler)))
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

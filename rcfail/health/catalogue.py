@@ -34,6 +34,10 @@ class Entry:
 _C, _W, _U, _I = Severity.CRITICAL, Severity.WARNING, Severity.UNKNOWN, Severity.INFO
 
 ENTRIES: tuple[Entry, ...] = (
+    # Whether slots that are out come back by themselves
+    Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
+    Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
+    Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
     # Slots
     Entry("slots-disputed", "two primaries claim the same slots, and both say so themselves", _C, _SERVING, True),
     Entry("slots-failed", "slots belong to a failed node", _C, _SERVING),
@@ -46,13 +50,6 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("slots-open", "slots are half moved", _W, _FAILOVER, True),
     Entry("slots-open-orphan", "a slot is half moved with nobody at the other end", _W, _FAILOVER, True),
     Entry("slot-migration-active", "slots are being moved", _I, ()),
-    # Quorum
-    Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
-    Entry("quorum-fragile", "one more lost voter ends the quorum", _W, _FAILOVER),
-    # Failover
-    Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
-    Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
-    Entry("failover-disabled", "no replica of a shard may be promoted", _W, _FAILOVER),
     # Nodes
     Entry("node-failed", "a node has failed", _C, _REDUNDANT),
     Entry("node-frozen", "a node takes connections and never answers", _C, _BOTH),
@@ -81,7 +78,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("replica-lagging", "a replica is behind", _W, _BOTH, True),
     Entry("replica-of-replica", "a replica follows another replica", _W, _BOTH, True),
     Entry("replica-nofailover", "a replica may not be promoted", _W, ()),
+    Entry("failover-disabled", "no replica of a shard may be promoted", _W, _FAILOVER),
     # What would happen if: after what has happened
+    Entry("quorum-fragile", "one more lost voter ends the quorum", _W, _FAILOVER),
     Entry("quorum-on-one-host", "losing one host ends the quorum", _W, _FAILOVER),
     Entry("quorum-in-one-zone", "losing one zone ends the quorum", _W, _FAILOVER),
     Entry("backlog-too-small", "a short absence costs a full copy", _I, ()),

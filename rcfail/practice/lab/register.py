@@ -196,22 +196,31 @@ class Register:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lab against every other process. Raises LabFault when another one keeps it for too long."""
+        """Hold the lab against every other process. Raises LabFault when another one keeps it for too long.
+
+        The lock's file goes with the lab, so that nothing of a lab is left.
+        """
         check_name(name)
         self._reachable(self.home / ".locks")
-        with (self.home / ".locks" / name).open("w") as handle:
-            try:
-                poll(
-                    lambda: _try_lock(handle.fileno()),
-                    bool,
-                    deadline=Deadline.after(_LOCK_WITHIN_S),
-                    every_s=0.05,
-                    waiting_for="the lock",
-                )
-            except OutOfTime as error:
-                message = f"another rcfail is at work on the lab {name}"
-                raise LabFault(message, "Wait until it is done, or choose another name.") from error
+        path = self.home / ".locks" / name
+        try:
+            handle = poll(
+                lambda: _locked(path),
+                lambda got: got is not None,
+                deadline=Deadline.after(_LOCK_WITHIN_S),
+                every_s=0.05,
+                waiting_for="the lock",
+            )
+        except OutOfTime as error:
+            message = f"another rcfail is at work on the lab {name}"
+            raise LabFault(message, "Wait until it is done, or choose another name.") from error
+        assert handle is not None
+        try:
             yield
+        finally:
+            if not self.folder(name).exists():
+                path.unlink(missing_ok=True)
+            os.close(handle)
 
     def _reachable(self, folder: Path) -> None:
         try:
@@ -233,12 +242,17 @@ def home_folder(environment: dict[str, str] | os._Environ[str]) -> Path:
     return root / "rcfail" / "labs"
 
 
-def _try_lock(handle: int) -> bool:
+def _locked(path: Path) -> int | None:
+    """An open, locked file, or None. Where the file was removed meanwhile, the lock would be on nothing."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
     except OSError:
-        return False
-    return True
+        pass
+    os.close(handle)
+    return None
 
 
 def _write(path: Path, entry: LabEntry) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId
@@ -15,6 +16,8 @@ from rcfail.wire.dial import addresses_of, literal
 from rcfail.wire.door import Door
 from rcfail.wire.pool import Pool
 from rcfail.wire.roll import Listings, call, claimed
+
+Row = TypeVar("Row", Answer, Silence)
 
 NODES_AT_ONCE = 64
 SLOW_SILENCE_MS = 500
@@ -57,7 +60,7 @@ def look_again(
     places = [answer.endpoint for answer in previous.answers]
     places += [each.endpoint for each in previous.silences if each.endpoint and each not in slow]
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
-    crawler = _Crawler(questioner, deadline, clock, slow)
+    crawler = _Crawler(questioner, deadline, clock, slow, _who_was_where(previous))
     for place in places:
         crawler.ask(place)
     return crawler.run(previous.seeds)
@@ -65,6 +68,13 @@ def look_again(
 
 def _is_slow(silence: Silence) -> bool:
     return silence.waited_ms >= SLOW_SILENCE_MS or silence.reason in (SilenceReason.NO_TIME, SilenceReason.UNRESOLVABLE)
+
+
+def _who_was_where(previous: Observation) -> dict[Endpoint, NodeId]:
+    """So that a node keeps its name when nobody is left who lists it."""
+    found = {each.endpoint: claimed(each) or each.expected for each in previous.answers}
+    found |= {each.endpoint: each.expected for each in previous.silences if each.endpoint}
+    return {place: node_id for place, node_id in found.items() if node_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,14 @@ class _Lookup:
 class _Crawler:
     """The state of one round; only the caller's thread touches it."""
 
-    def __init__(self, questioner: Questioner, deadline: Deadline, clock: Clock, skip: tuple[Silence, ...]) -> None:
+    def __init__(
+        self,
+        questioner: Questioner,
+        deadline: Deadline,
+        clock: Clock,
+        skip: tuple[Silence, ...],
+        known: Mapping[Endpoint, NodeId] | None = None,
+    ) -> None:
         self._questioner = questioner
         self._deadline = deadline
         self._clock = clock
@@ -89,6 +106,7 @@ class _Crawler:
         self._listings = Listings()
         self._answers: list[Answer] = []
         self._silences = [silence for silence in skip if silence.endpoint]
+        self._known = known or {}
         self._met = {silence.endpoint for silence in self._silences}
         self._waiting: dict[Endpoint, None] = {}
         self._heard: set[NodeId] = set()
@@ -126,7 +144,7 @@ class _Crawler:
     def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
         def job() -> _Lookup:
             try:
-                found: tuple[Endpoint, ...] | Unheard = addresses_of(seed, self._deadline.at_most(resolve_s))
+                found: tuple[Endpoint, ...] | Unheard = addresses_of(seed, resolve_s, self._deadline)
             except Unheard as error:
                 found = error
             return _Lookup(seed, found, self._elapsed_ms())
@@ -141,9 +159,9 @@ class _Crawler:
         if ended.endpoint:
             self._waiting.pop(ended.endpoint, None)
         if isinstance(ended, Silence):
-            self._silences.append(ended)
+            self._silences.append(self._named(ended))
             return
-        self._answers.append(ended)
+        self._answers.append(self._named(ended))
         own = claimed(ended)
         if own:
             self._heard.add(own)
@@ -152,6 +170,10 @@ class _Crawler:
                 # A node that was reached at a seed's address is not asked again at the one that it announces.
                 if node_id not in self._heard:
                     self.ask(place)
+
+    def _named(self, row: Row) -> Row:
+        known = self._known.get(row.endpoint) if row.endpoint else None
+        return replace(row, expected=known) if known else row
 
     def _take_lookup(self, ended: _Lookup) -> None:
         del self._waiting[ended.seed]
@@ -169,7 +191,7 @@ class _Crawler:
     def _give_up(self) -> None:
         for place in self._waiting:
             text = "the deadline passed before it answered"
-            self._silences.append(Silence(place, None, SilenceReason.NO_TIME, text, self._elapsed_ms()))
+            self._silences.append(self._named(Silence(place, None, SilenceReason.NO_TIME, text, self._elapsed_ms())))
 
     def _worth_telling(self) -> list[Silence]:
         """Without the silent addresses of a name of which another address answered, such as ::1 of localhost."""

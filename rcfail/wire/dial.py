@@ -17,14 +17,15 @@ _LAST_PORT = 65535
 _BAD_NAME = (OSError, UnicodeError, ValueError)
 
 
-def addresses_of(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
+def addresses_of(endpoint: Endpoint, resolve_s: float, deadline: Deadline) -> tuple[Endpoint, ...]:
     """All addresses of a name, as IP literals in the resolver's order; a literal is its own only address.
 
-    Raises Unheard(UNRESOLVABLE) when there is none, or none came in time.
+    Raises Unheard: UNRESOLVABLE when there is none, or none came within `resolve_s`; NO_TIME when the
+    deadline passed first.
     """
     if not 0 < endpoint.port <= _LAST_PORT:
         raise Unheard(SilenceReason.UNREACHABLE, f"{endpoint.port} is no port to connect to")
-    return literal(endpoint) or _looked_up(endpoint, within_s)
+    return literal(endpoint) or _looked_up(endpoint, resolve_s, deadline)
 
 
 def literal(endpoint: Endpoint) -> tuple[Endpoint, ...]:
@@ -40,7 +41,7 @@ def dial(endpoint: Endpoint, bounds: Bounds, deadline: Deadline) -> BoundSocket:
 
     Raises Unheard with the reason of the first address that did not.
     """
-    addresses = addresses_of(endpoint, deadline.at_most(bounds.resolve_s))
+    addresses = addresses_of(endpoint, bounds.resolve_s, deadline)
     ends = Deadline.after(deadline.at_most(bounds.connect_s), deadline.clock)
     starved = deadline.remaining_s() < bounds.connect_s
     failure: Unheard | None = None
@@ -73,7 +74,7 @@ def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
     return sock
 
 
-def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
+def _looked_up(endpoint: Endpoint, resolve_s: float, deadline: Deadline) -> tuple[Endpoint, ...]:
     """getaddrinfo has no timeout of its own, so it runs in a thread that nobody has to wait for."""
     answer: queue.SimpleQueue[tuple[Endpoint, ...] | Unheard] = queue.SimpleQueue()
 
@@ -85,8 +86,10 @@ def _looked_up(endpoint: Endpoint, within_s: float) -> tuple[Endpoint, ...]:
 
     threading.Thread(target=look_up, name="resolve", daemon=True).start()
     try:
-        found = answer.get(timeout=max(0.001, within_s))
+        found = answer.get(timeout=max(0.001, deadline.at_most(resolve_s)))
     except queue.Empty:
+        if deadline.passed():
+            raise Unheard(SilenceReason.NO_TIME, "the deadline passed before the name was resolved") from None
         raise Unheard(SilenceReason.UNRESOLVABLE, "the name was not resolved in time") from None
     if isinstance(found, Unheard):
         raise found

@@ -93,7 +93,8 @@ def call(
     """One row a node, in the order of the endpoints.
 
     A node that answered under two addresses keeps the answer from where others list it. A silent address
-    whose nodes all answered elsewhere is no row; one that nobody lists is, with no id.
+    whose nodes all answered elsewhere is no row. One that nobody lists is: with the id that the Silence already
+    expects, from an earlier round, or with none.
     """
     listed = listings.by_others()
     heard = {own for own in map(claimed, answers) if own}
@@ -103,22 +104,26 @@ def call(
     rows: list[Silence] = []
     for silence in sorted(silences, key=_place):
         ids = listings.at(silence.endpoint) if silence.endpoint else frozenset[NodeId]()
+        ids = ids or frozenset([silence.expected] if silence.expected else [])
         missing = sorted(ids - covered)
         rows.extend(replace(silence, expected=node_id) for node_id in missing)
         covered.update(missing)
         if not ids:
-            rows.append(replace(silence, expected=None))
+            rows.append(silence)
     rows.extend(_without_place(node_id, answers, listings) for node_id in sorted(listings.ids - covered))
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
 
 
 def _expected(answer: Answer, listed: Mapping[Endpoint, frozenset[NodeId]], heard: set[NodeId]) -> NodeId | None:
-    """Whom the others list there: the node itself if they do, else one that was heard nowhere."""
+    """Whom the others list there: the node itself if they do, else one that was heard nowhere.
+
+    Where nobody lists anyone, a node that cannot tell its own id keeps the one of an earlier round.
+    """
     ids = listed.get(answer.endpoint, frozenset())
     own = claimed(answer)
     if own in ids:
         return own
-    return min(ids - heard, default=None) or min(ids, default=None)
+    return min(ids - heard, default=None) or min(ids, default=None) or (None if own else answer.expected)
 
 
 def _one_each(answers: Sequence[Answer], listed: Mapping[Endpoint, frozenset[NodeId]]) -> list[Answer]:

@@ -71,6 +71,11 @@ def test_a_node_line_cut_off_is_told_by_its_number_in_the_file() -> None:
     assert "cut off" in conf.table.problems[0].reason
 
 
+def test_problems_come_in_the_order_of_the_file() -> None:
+    conf = parse_conf(f"vars currentEpoch\nstrange\n{NODES}vars\nstranger")
+    assert [each.line_number for each in conf.table.problems] == [1, 2, 5, 6]
+
+
 def test_a_byte_order_mark_costs_no_node() -> None:
     assert len(parse_conf("\ufeff" + NODES).table.beliefs) == 2
 

@@ -131,6 +131,19 @@ def test_a_host_that_is_called_myself_is_no_observer() -> None:
     assert reply.table.by_id[A].flags == ("master",)
 
 
+def test_an_address_that_begins_like_the_flag_is_no_observer() -> None:
+    line = LINE_A.replace("10.0.0.1:7000@17000", "myself,10.0.0.1:7000@17000")
+    reply = NodesReader().read(text_of(line, LINE_B))
+    assert reply.myself == ()
+    assert [each.line for each in reply.table.problems] == [line]
+
+
+def test_spaces_at_the_end_or_between_slots_make_no_other_belief() -> None:
+    reader = NodesReader()
+    plain = reader.read(text_of(LINE_A, LINE_B))
+    assert reader.read(text_of(LINE_A + "  ", LINE_B.replace(" 8192", "   8192"))).table is plain.table
+
+
 def test_a_vars_line_does_not_belong_into_a_reply() -> None:
     (problem,) = NodesReader().read(text_of(LINE_A, "vars currentEpoch 6 lastVoteEpoch 0")).table.problems
     assert problem.line_number == 2

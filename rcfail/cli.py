@@ -5,10 +5,12 @@ click is imported inside, so that even a broken installation ends with a code of
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from rcfail.exits import ExitCode
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process."""
-    sys.exit(int(run(sys.argv[1:] if args is None else args)))
+    # A run is short and makes few cycles: fewer collections spare a tenth of its time.
+    gc.set_threshold(50_000, 20, 20)
+    code = run(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    # Nothing is left to do. To take the interpreter apart would cost a quarter of the whole run, and would wait
+    # for, or trip over, a thread that hangs in a name server.
+    os._exit(int(code))
 
 
 def run(args: Sequence[str]) -> ExitCode:

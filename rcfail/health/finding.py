@@ -48,12 +48,16 @@ CLUSTER = Subject(SubjectKind.CLUSTER)
 
 
 def of_node(node: Node) -> Subject:
-    return Subject(SubjectKind.NODE, node.node_id, str(node.endpoint or node.address))
+    return Subject(SubjectKind.NODE, node.node_id, _address(node))
 
 
 def of_shard(snapshot: Snapshot, shard: Shard) -> Subject:
-    primary = snapshot.nodes[shard.primary_id]
-    return Subject(SubjectKind.SHARD, shard.primary_id, str(primary.endpoint or primary.address))
+    return Subject(SubjectKind.SHARD, shard.primary_id, _address(snapshot.nodes[shard.primary_id]))
+
+
+def _address(node: Node) -> str:
+    place = node.endpoint or node.address.endpoint
+    return str(place) if place else ""
 
 
 def of_slots(first: int, last: int) -> Subject:

@@ -92,18 +92,23 @@ def peers(snapshot: Snapshot, node_id: NodeId) -> int:
     return observers - (1 if view is not None and view.reply is not None else 0)
 
 
+def knowing(snapshot: Snapshot, node: Node) -> int:
+    """How many of them list this node."""
+    return peers(snapshot, node.node_id) - len(node.unknown_to)
+
+
 def flagged_by(node: Node) -> tuple[NodeId, ...]:
     """Everybody but the node itself who suspects it or knows it as failed."""
     return tuple(sorted({*node.suspected_by, *node.failed_by}))
 
 
 def held_for_dead(snapshot: Snapshot, node: Node) -> bool:
-    """True when a majority of all voters flags the node, or everybody else who answers does."""
+    """True when a majority of all voters flags the node, or everybody else does who answers and lists it."""
     flagged = flagged_by(node)
     voters = set(snapshot.electorate.voters)
     if sum(1 for each in flagged if each in voters) >= snapshot.electorate.needed:
         return True
-    return bool(flagged) and len(flagged) == peers(snapshot, node.node_id)
+    return bool(flagged) and len(flagged) == knowing(snapshot, node)
 
 
 def dead_for_ms(snapshot: Snapshot, node: Node) -> int | None:

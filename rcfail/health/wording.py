@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rcfail.cluster.nouns import Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
-from rcfail.health.standing import flagged_by, peers
+from rcfail.health.standing import flagged_by, knowing
 
 
 def counted(number: int, noun: str) -> str:
@@ -90,9 +90,9 @@ def who(snapshot: Snapshot, node: Node) -> str:
 
 def tally(snapshot: Snapshot, node: Node) -> str:
     """How many of the others say what."""
-    others = peers(snapshot, node.node_id)
+    others = knowing(snapshot, node)
     if not others:
-        return "no other node gave a view"
+        return "no other node gave a view that lists it"
     if not flagged_by(node):
         return f"none of {counted(others, 'other node')} suspects it"
     said = []

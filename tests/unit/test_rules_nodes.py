@@ -409,7 +409,7 @@ class TestMembership:
 
         one, later = meeting("89"), meeting("67")
         assert (one.code, one.severity, one.subject.address) == ("node-handshake", Severity.WARNING, "127.9.9.9:7000")
-        assert "2 of 6 nodes" in one.evidence
+        assert "is being met by 2 of 6 nodes" in one.evidence
         assert one.key == later.key
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from rcfail.cluster.nouns import Belief, Endpoint, NodeId
+from rcfail.cluster.nouns import Address, Belief, Endpoint, NodeId
 from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.finding import CLUSTER, Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
-from rcfail.health.standing import Standing, peers, replacements, standings
+from rcfail.health.standing import Standing, knowing, peers, replacements, standings
 from rcfail.health.wording import (
     answering,
     called,
@@ -45,12 +45,10 @@ def node_noaddr(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "node-noaddr",
             Severity.CRITICAL if owns else Severity.WARNING,
             of_node(node),
-            f"{who(snapshot, node)}: {len(without)} of {counted(peers(snapshot, node.node_id), 'other node')} list it "
+            f"{who(snapshot, node)}: {len(without)} of {counted(knowing(snapshot, node), 'other node')} list it "
             f"without an address{', though it answers us' if not gone else ''}; {tally(snapshot, node)}",
-            f"{loss(snapshot, node)}; before Valkey 8.1 it is never flagged as failed, so no replica does by itself."
-            if owns
-            else f"{loss(snapshot, node)}.",
-            f"See who is left of its shard: {rcfail('nodes', place)}"
+            _loss_without_address(node) if owns else f"{loss(snapshot, node)}.",
+            _hint_for_owner(snapshot, node)
             if owns
             else f"If it was replaced on purpose, let all nodes forget the old id: "
             f"{on_every_node(snapshot, node, 'CLUSTER', 'FORGET', node.node_id)}"
@@ -58,6 +56,22 @@ def node_noaddr(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             else f"Introduce it again: {redis_cli(place, 'CLUSTER', 'MEET', *_place_of(node))}",
             _ALL if owns else None,
         )
+
+
+def _loss_without_address(node: Node) -> str:
+    ending = (
+        "until a replica takes over" if node.failed_by else "and nobody flags it, so no replica takes over by itself"
+    )
+    return f"Reads and writes of {slots_text(node.slots)} fail, {ending}."
+
+
+def _hint_for_owner(snapshot: Snapshot, node: Node) -> str:
+    shard = snapshot.shard_of(node.node_id)
+    living = [each for each in snapshot.replicas_of(shard) if each.view is not None] if shard else []
+    if not living:
+        return f"See who is left, and who answers where it was: {rcfail('nodes', answering(snapshot, node.node_id))}"
+    look = redis_cli(living[0].endpoint, "INFO", "replication")
+    return f"See whether its replica holds the data before it is promoted by force: {look}"
 
 
 def _place_of(node: Node) -> tuple[str, str]:
@@ -235,23 +249,23 @@ def node_handshake(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """
     if not snapshot.handshakes:
         return
-    met: dict[str, set[NodeId]] = {}
+    met: dict[Address, set[NodeId]] = {}
     for each in snapshot.groups:
         for belief in each.table.beliefs:
             if belief.handshake:
-                met.setdefault(str(belief.address), set()).update(each.observers)
-    for address, observers in sorted(met.items()):
-        views = sum(len(each.observers) for each in snapshot.groups)
+                met.setdefault(belief.address, set()).update(each.observers)
+    views = sum(len(each.observers) for each in snapshot.groups)
+    for address, observers in sorted(met.items(), key=lambda item: str(item[0])):
+        bus = f" on its bus port {address.bus_port}" if address.bus_port else ""
         yield Finding(
             "node-handshake",
             Severity.WARNING,
-            Subject(SubjectKind.NODE, "", address),
-            f"{len(observers)} of {counted(views, 'node')} try to meet {address} and get no further: "
-            f"{named(snapshot, observers)}",
-            "Whoever is there is no member: it gets no slots, no votes and no replicas.",
-            f"Check that its client port and its bus port can be reached from "
-            f"{snapshot.nodes[min(observers)].host or 'there'}; the member's list: "
-            f"{rcfail('nodes', snapshot.nodes[min(observers)].endpoint)}",
+            Subject(SubjectKind.NODE, "", str(address)),
+            f"{address} is being met by {len(observers)} of {counted(views, 'node')} ({named(snapshot, observers)}), "
+            "and is no member",
+            "Whoever is there gets no slots, no votes and no replicas.",
+            f"See whether it answers, and let the others reach it{bus}: "
+            f"{redis_cli(address.endpoint, 'CLUSTER', 'NODES')}",
         )
 
 

@@ -13,8 +13,8 @@ from rcfail.health.standing import (
     Standing,
     dead_for_ms,
     held_for_dead,
+    knowing,
     loading,
-    peers,
     standings,
     unreached,
 )
@@ -100,7 +100,7 @@ def bus_unreachable(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             Severity.CRITICAL if grave else Severity.WARNING,
             of_node(node),
             f"{who(snapshot, node)}: it answers on its client port, but all "
-            f"{counted(peers(snapshot, node_id), 'other node')} that gave a view get no answer from it on the cluster "
+            f"{counted(knowing(snapshot, node), 'other node')} that list it get no answer from it on the cluster "
             f"bus{f', port {port}' if port else ''} ({tally(snapshot, node)})",
             "The others treat it as dead: its slots stop or move away, and writes that it still takes will be lost."
             if node.slots

@@ -37,7 +37,7 @@ def clients_full(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             + (f"; {tally(snapshot, node)}" if node else ""),
             "New connections to its slots fail, and so does a replica that has to connect again."
             if owns
-            else "It cannot be asked, and a replica that loses its link to it, or it to its primary, stays alone.",
+            else "It cannot be asked how it stands, and once it is promoted, nobody new can connect to it.",
             "End idle connections on the side of the clients; as soon as one place is free: "
             + redis_cli(silence.endpoint, "INFO", "clients"),
         )

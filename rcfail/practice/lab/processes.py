@@ -124,7 +124,7 @@ def state_of(process: Process) -> ProcessState:
     if child is not None and child.poll() is not None:
         del _CHILDREN[process.pid]
     seen = _look(process.pid)
-    if seen is None or seen.started != process.started or seen.state in ("Z", "X"):
+    if seen is None or seen.started != process.started or (seen.state in ("Z", "X") and not _has_threads(process.pid)):
         return ProcessState.ENDED
     return ProcessState.FROZEN if seen.state in ("T", "t") else ProcessState.RUNNING
 
@@ -190,6 +190,14 @@ def _look_in_proc(pid: int) -> _Seen | None:
     except OSError:
         return None
     return _Seen(fields[0], f"{fields[19]}@{_boot_id()}")
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether a process whose main thread is a zombie has others left: until they end too, its ports are busy."""
+    try:
+        return len(os.listdir(_PROC / str(pid) / "task")) > 1
+    except OSError:
+        return False
 
 
 @cache

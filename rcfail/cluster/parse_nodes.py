@@ -137,6 +137,7 @@ class NodesReader:
                 belief = self._beliefs.get(line)
                 if belief is None:
                     belief, _, _, reasons = read_line(line)
+                    # A line that is spaced otherwise would never be found again under its own text.
                     if belief is None or reasons or belief.line != line:
                         return None
                     belief = self._keep(belief)

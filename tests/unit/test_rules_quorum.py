@@ -56,7 +56,10 @@ def test_two_of_three_voters_dead_is_a_lost_quorum(agreed: bool) -> None:
     world.kill("b", agreed)
     (found,) = findings(world)
     assert (found.code, found.severity) == ("quorum-lost", Severity.CRITICAL)
-    assert "of 3 voters we see 1 stand together (127.50.3.1:7000 (cccccccc)), and 2 are needed" in found.evidence
+    assert (
+        "2 of 3 voters must stand together, and the largest group that we see is 1 (127.50.3.1:7000 (cccc"
+        in found.evidence
+    )
     assert "TAKEOVER" not in found.hint
 
 
@@ -90,7 +93,7 @@ def test_voters_that_all_answer_and_do_not_reach_each_other() -> None:
             world[mine].sees[node_id(theirs)] = world[theirs].line(flags=("fail?",))
     (found,) = findings(world)
     assert (found.code, found.severity) == ("quorum-lost", Severity.CRITICAL)
-    assert "we see 2 stand together" in found.evidence
+    assert "the largest group that we see is 2" in found.evidence
     assert "mend the network between them" in found.hint
 
 

@@ -57,7 +57,7 @@ def test_state_fail_of_all_nodes_is_one_finding_with_the_reason() -> None:
     assert found.subject.kind is SubjectKind.CLUSTER
     assert "5 of 5 nodes say cluster_state:fail" in found.evidence
     assert "2 of them with slots" in found.evidence
-    assert "5 because 5461 slots belong to failed nodes" in found.evidence
+    assert "reason: failed owners of 5461 slots (5 nodes)" in found.evidence
 
 
 def test_state_fail_of_one_replica_is_a_warning() -> None:
@@ -83,7 +83,7 @@ def test_state_fail_of_everybody_who_answers_is_critical_also_without_a_slot_own
         world.kill(letter, agreed=False)
     found = the_one(world, cluster_state_fail)
     assert found.severity is Severity.CRITICAL
-    assert "it reaches 0 of 3 voters" in found.evidence
+    assert "only 0 of 3 voters in reach" in found.evidence
 
 
 def test_a_minority_gives_its_own_reason() -> None:
@@ -92,7 +92,7 @@ def test_a_minority_gives_its_own_reason() -> None:
     world["a"].cluster_info = {"cluster_state": "fail", "cluster_slots_fail": "0", "cluster_slots_assigned": "16384"}
     found = the_one(world, cluster_state_fail)
     assert found.severity is Severity.CRITICAL
-    assert "1 because it reaches 1 of 3 voters, fewer than a majority" in found.evidence
+    assert "reason: only 1 of 3 voters in reach (1 node)" in found.evidence
 
 
 def test_holes_are_no_reason_where_full_coverage_is_not_required() -> None:
@@ -100,7 +100,7 @@ def test_holes_are_no_reason_where_full_coverage_is_not_required() -> None:
     world.kill("a")
     for member in world:
         member.config["cluster-require-full-coverage"] = "no"
-    assert "slots belong" not in the_one(world, cluster_state_fail).evidence
+    assert "failed owners" not in the_one(world, cluster_state_fail).evidence
 
 
 # Owners
@@ -111,7 +111,7 @@ def test_slots_without_an_owner() -> None:
     world["a"].slots = ((0, 99), (200, 5460))
     found = the_one(world, slots_uncovered)
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, "100-199")
-    assert "100 slots (100-199) have no owner in any of 6 views" in found.evidence
+    assert "no owner in any of 6 views: 100 slots (100-199)" in found.evidence
 
 
 def forget(world: World, observer: str, letter: str) -> None:
@@ -124,8 +124,8 @@ def test_an_owner_whom_the_other_owners_have_forgotten() -> None:
         forget(world, observer, "a")
     found = the_one(world, slots_uncovered)
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, "0-5460")
-    assert "2 of 3 slot owners know no owner for 5461 slots (0-5460)" in found.evidence
-    assert "127.50.1.1:7000" in found.evidence
+    assert "no owner in the view of 2 of 3 slot owners (127.50.2.1:7000" in found.evidence
+    assert "5461 slots (0-5460); claimed by 127.50.1.1:7000" in found.evidence
 
 
 def test_an_owner_whom_one_of_five_has_forgotten_is_a_warning() -> None:
@@ -233,8 +233,8 @@ def test_slots_that_two_nodes_claim_themselves() -> None:
     split_brain(world)
     found = the_one(world, slots_disputed)
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, "0-5460")
-    assert "127.50.2.1:8000 (a1000000) (epoch 7, 4 other views agree" in found.evidence
-    assert "127.50.1.1:7000 (aaaaaaaa) (epoch 1, 0 other views agree" in found.evidence
+    assert "127.50.2.1:8000 (a1000000) with epoch 7 (4 other views agree, cluster_state:" in found.evidence
+    assert "127.50.1.1:7000 (aaaaaaaa) with epoch 1 (0 other views agree, cluster_state:" in found.evidence
     assert "127.50.2.1:8000 (a1000000) wins" in found.consequence
     assert "127.50.1.1:7000" in found.hint
 
@@ -283,7 +283,7 @@ def test_a_slot_that_is_moving() -> None:
     world["b"].open_slots = (f"[77-<-{node_id('a')}]", f"[78-<-{node_id('a')}]")
     found = the_one(world, slots_open)
     assert (found.severity, found.subject.id) == (Severity.WARNING, node_id("a"))
-    assert "2 slots (77-78) are moving from 127.50.1.1:7000 (aaaaaaaa) to 127.50.2.1:7000" in found.evidence
+    assert "half moved from 127.50.1.1:7000 (aaaaaaaa) to 127.50.2.1:7000 (bbbbbbbb): 2 slots (77-78)" in found.evidence
     assert [each.code for each in findings(world)] == ["slots-open"]
 
 
@@ -295,7 +295,7 @@ def test_a_mark_on_one_end_only_is_an_orphan(letter: str, mark: str, way: str) -
     world[letter].open_slots = (mark.format(a=node_id("a"), b=node_id("b")),)
     found = the_one(world, slots_open_orphan)
     assert (found.severity, found.subject.id) == (Severity.WARNING, node_id(letter))
-    assert f"1 slot (77) marked as {way}" in found.evidence
+    assert f"marks 1 slot (77) as {way}" in found.evidence
     assert "has no such mark" in found.evidence
     assert found.hint.endswith("CLUSTER COUNTKEYSINSLOT 77")
     assert [each.code for each in findings(world)] == ["slots-open-orphan"]

@@ -33,9 +33,9 @@ def slots_open(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "slots-open",
             Severity.WARNING,
             _of(snapshot, source),
-            f"{slots_text(slots)} are moving from {_name(snapshot, source)} to {_name(snapshot, target)}{doubt}",
+            f"half moved from {_name(snapshot, source)} to {_name(snapshot, target)}: {slots_text(slots)}{doubt}",
             "Clients meet ASK and TRYAGAIN, and a failover of either node can lose the marks and leave keys on both.",
-            f"Let the resharding end, or look whether one is running at all: {_count(snapshot, source, slots)}",
+            f"Let the resharding end; while one runs, this number of keys falls: {_count(snapshot, source, slots)}",
         )
 
 
@@ -54,15 +54,15 @@ def slots_open_orphan(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def _orphan(snapshot: Snapshot, here: NodeId, there: NodeId, way: str, slots: list[SlotRange]) -> Finding:
-    end = f"redis-cli CLUSTER SETSLOT {slots[0][0]} STABLE on {_name(snapshot, here)} takes the mark away"
     return Finding(
         "slots-open-orphan",
         Severity.WARNING,
         _of(snapshot, here),
-        f"{called(snapshot.nodes[here])} has {slots_text(slots)} marked as {way} {_name(snapshot, there)}, "
+        f"{called(snapshot.nodes[here])} marks {slots_text(slots)} as {way} {_name(snapshot, there)}, "
         f"which {_why_absent(snapshot, there)}",
         "Nothing will end this move, and clients that are sent to the other end are sent back.",
-        f"Count the keys on both ends first; {end}: {_count(snapshot, here, slots)}",
+        f"Count its keys on both ends before CLUSTER SETSLOT {slots[0][0]} STABLE takes the mark away: "
+        f"{_count(snapshot, here, slots)}",
     )
 
 

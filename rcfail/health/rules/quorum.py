@@ -27,7 +27,6 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     if not votes.voters or votes.quorum is Known.YES or (votes.quorum is Known.UNKNOWN and _enough_trusted(votes)):
         return
     lost = votes.quorum is Known.NO
-    silent = [snapshot.nodes[voter] for voter in votes.voters if snapshot.nodes[voter].view is None]
     yield Finding(
         "quorum-lost",
         Severity.CRITICAL if lost else Severity.UNKNOWN,
@@ -37,7 +36,7 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         "all commands on keys."
         if lost
         else "It cannot be told whether a majority of them stands together.",
-        _lost_hint(snapshot, silent),
+        _lost_hint(snapshot),
     )
 
 
@@ -52,15 +51,17 @@ def _lost_evidence(snapshot: Snapshot) -> str:
     if not votes.side:
         return f"none of {total} gave us its view, and {votes.needed} are needed: {named(snapshot, votes.voters)}"
     return (
-        f"of {total} we see {len(votes.side)} stand together ({named(snapshot, votes.side)}), and {votes.needed} are "
-        f"needed; {len(votes.reachable)} gave us their view; apart, silent or dead: {named(snapshot, apart)}"
+        f"{votes.needed} of {total} must stand together, and the largest group that we see is {len(votes.side)} "
+        f"({named(snapshot, votes.side)}); {len(votes.reachable)} gave us their view; apart, silent or dead: "
+        f"{named(snapshot, apart)}"
     )
 
 
-def _lost_hint(snapshot: Snapshot, silent: list[Node]) -> str:
+def _lost_hint(snapshot: Snapshot) -> str:
     look = rcfail("health", answering(snapshot), "--wait", "60s")
+    silent = [voter for voter in snapshot.electorate.voters if snapshot.nodes[voter].view is None]
     if silent:
-        return f"Start {listing(called(node) for node in silent)} again, or mend the way there, and wait: {look}"
+        return f"Start {named(snapshot, silent)} again, or mend the way there, and wait: {look}"
     return f"All voters answer us, so mend the network between them (bus ports), and wait: {look}"
 
 
@@ -149,10 +150,10 @@ def _spread_hint(
                     move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
                     return f"In a quiet hour, let {called(replica)} {_IN[place]} {there} take over: {move}"
     look = rcfail("nodes", answering(snapshot))
-    silent = [called(node) for node in snapshot.nodes.values() if node.view is None]
+    silent = [node.node_id for node in snapshot.nodes.values() if node.view is None]
     if silent:
-        return f"Bring back {listing(silent)} first; a failover may help then; see who is where: {look}"
-    return f"No failover alone would help: add a {place}, or move a primary with its replica; see who is where: {look}"
+        return f"Bring back {named(snapshot, silent)} first; a failover may help then; see who is where: {look}"
+    return f"No failover would help: spread the primaries over more {place}s; see who is where: {look}"
 
 
 RULES: tuple[Rule, ...] = (quorum_lost, quorum_fragile, quorum_on_one_host, quorum_in_one_zone)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId, SlotRange
-from rcfail.cluster.snapshot import Claim, Node, Snapshot, Stretch
+from rcfail.cluster.snapshot import Claim, Known, Node, Snapshot, Stretch
 from rcfail.health.finding import Finding, Severity, Subject, SubjectKind, Thresholds, of_node, of_shard
 from rcfail.health.rules import open_slots, state, writes
 from rcfail.health.standing import held_for_dead, peers
-from rcfail.health.wording import answering, called, counted, duration, listing, named, rcfail, redis_cli, slots_text
+from rcfail.health.wording import answering, called, counted, duration, listing, named, rcfail, slots_text
 
 if TYPE_CHECKING:
     from rcfail.health.diagnose import Rule
@@ -42,11 +42,9 @@ def _vacant(snapshot: Snapshot, vacant: list[SlotRange]) -> Finding:
         "slots-uncovered",
         Severity.CRITICAL,
         _slots(vacant),
-        f"{slots_text(vacant)} have no owner in any of {counted(views, 'view')}",
-        "Commands on keys in these slots fail with CLUSTERDOWN, and unless cluster-require-full-coverage is no, every "
-        "node refuses all other keys too.",
-        "Look whether a node holds keys of a slot before you give it an owner: "
-        + redis_cli(answering(snapshot), "CLUSTER", "COUNTKEYSINSLOT", str(vacant[0][0])),
+        f"no owner in any of {counted(views, 'view')}: {slots_text(vacant)}",
+        f"Commands on keys in these slots fail with CLUSTERDOWN{_and_the_others(snapshot)}.",
+        f"Count the keys that each node still holds of a slot before you give it an owner: {_count(snapshot, vacant)}",
     )
 
 
@@ -69,10 +67,9 @@ def _known_to_some(snapshot: Snapshot, blind: tuple[NodeId, ...], parts: list[St
         "slots-uncovered",
         worst,
         _slots(ranges),
-        f"{len(blind)} of {counted(voters, 'slot owner')} know no owner for {slots_text(ranges)}: "
-        f"{named(snapshot, blind)}; {named(snapshot, owners)} says that it owns them",
-        "These nodes answer CLUSTERDOWN instead of sending clients to the owner, and unless "
-        "cluster-require-full-coverage is no, they refuse all other keys too.",
+        f"no owner in the view of {len(blind)} of {counted(voters, 'slot owner')} ({named(snapshot, blind)}): "
+        f"{slots_text(ranges)}; claimed by {named(snapshot, owners)}",
+        f"These nodes answer CLUSTERDOWN instead of sending clients to the owner{_and_the_others(snapshot)}.",
         "See whom such a node knows: " + rcfail("nodes", snapshot.nodes[blind[0]].endpoint),
     )
 
@@ -93,8 +90,7 @@ def slots_failed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             Severity.CRITICAL if lost else Severity.WARNING,
             of_shard(snapshot, shard) if (shard := snapshot.shard_of(owner.node_id)) else of_node(owner),
             evidence,
-            "Commands on keys in these slots fail, and unless cluster-require-full-coverage is no, every node that "
-            "holds it for failed refuses all other keys too.",
+            f"Commands on keys in these slots fail{_and_the_others(snapshot)}.",
             _failed_hint(snapshot, owner),
         )
 
@@ -128,9 +124,7 @@ def slots_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"{slots_text(owner.slots)} belong to {called(owner)}, which is fail? in {len(suspecting)} of "
             f"{counted(others, 'other view')}: {voting} of the {snapshot.electorate.needed} slot owners that it takes "
             f"to agree{_but_answers(owner)}",
-            "Clients that do not reach the owner have no access to these slots, and soon it is declared failed."
-            if lost
-            else "If a majority comes to suspect it, it is declared failed and its slots stop.",
+            _if_suspected(snapshot, lost),
             "See what the others say of it: " + rcfail("nodes", answering(snapshot, without=owner.node_id)),
         )
 
@@ -140,6 +134,14 @@ def _suspecting(snapshot: Snapshot, owner: Node) -> tuple[NodeId, ...]:
     if len(snapshot.electorate.side) < snapshot.electorate.needed:
         return owner.suspected_by
     return tuple(each for each in owner.suspected_by if not held_for_dead(snapshot, snapshot.nodes[each]))
+
+
+def _if_suspected(snapshot: Snapshot, lost: bool) -> str:
+    if not lost:
+        return "If a majority comes to suspect it, it is declared failed and its slots stop."
+    if snapshot.electorate.quorum is Known.YES:
+        return "Clients that do not reach it have no access to these slots, and soon it is declared failed."
+    return "Clients that do not reach it have no access to these slots, and without a quorum nobody replaces it."
 
 
 def slots_disputed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -155,8 +157,7 @@ def slots_disputed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "slots-disputed",
             Severity.CRITICAL,
             _slots(ranges),
-            f"{slots_text(ranges)} are claimed by "
-            + listing((_claim(snapshot, each) for each in parts[0].confirmed), 9),
+            f"{slots_text(ranges)} claimed by {listing((_claim(snapshot, each) for each in parts[0].confirmed), 9)}",
             _what_is_lost(snapshot, claimants),
             f"Keep clients away from {called(loser)} before the two meet again, and see whom it knows: "
             + rcfail("nodes", loser.endpoint),
@@ -166,11 +167,10 @@ def slots_disputed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 def _claim(snapshot: Snapshot, claim: Claim) -> str:
     view = snapshot.by_observer[claim.node_id]
     believers = sum(1 for each in claim.observers if each != claim.node_id)
-    state = view.vitals.cluster.state
-    says = f", and says cluster_state:{state}" if state else ""
+    state = f", cluster_state:{view.vitals.cluster.state}" if view.vitals.cluster.state else ""
     node = snapshot.nodes[claim.node_id]
     agree = f"{counted(believers, 'other view')} agree{'s' if believers == 1 else ''}"
-    return f"{called(node)} (epoch {claim.config_epoch}, {agree}{says})"
+    return f"{called(node)} with epoch {claim.config_epoch} ({agree}{state})"
 
 
 def _what_is_lost(snapshot: Snapshot, claimants: tuple[NodeId, ...]) -> str:
@@ -208,11 +208,30 @@ def _not_claimed(snapshot: Snapshot, node: Node, parts: list[Stretch]) -> Findin
         Severity.CRITICAL,
         of_node(node),
         f"{len(observers)} of {counted(peers(snapshot, node.node_id), 'other view')} give {slots_text(ranges)} to "
-        f"{called(node)}, which does not claim them itself{says}",
+        f"{called(node)}, which does not claim what it is given{says}",
         "Clients are sent to a node that refuses these keys, while cluster_state can be ok on every node.",
-        f"See what it believes, then give the slots an owner as rcfail explain slots-not-claimed says: "
-        f"{rcfail('nodes', node.endpoint)}",
+        "See what it believes before you give the slots an owner (rcfail explain slots-not-claimed tells how): "
+        + rcfail("nodes", node.endpoint),
     )
+
+
+def _and_the_others(snapshot: Snapshot) -> str:
+    """What the slots take down with them: the rest of a sentence. It depends on cluster-require-full-coverage."""
+    views = (snapshot.by_observer[voter] for voter in snapshot.electorate.reachable)
+    required = {view.vitals.config.require_full_coverage for view in views}
+    if True in required:
+        return ", and all other keys with them (cluster-require-full-coverage yes)"
+    if required == {False}:
+        return ", all other keys are served (cluster-require-full-coverage no)"
+    return ", and unless cluster-require-full-coverage is no, all other keys with them"
+
+
+def _count(snapshot: Snapshot, ranges: list[SlotRange]) -> str:
+    """Count the keys of the first slot on all nodes."""
+    import shlex  # only where something is wrong
+
+    place = str(answering(snapshot) or "HOST:PORT")
+    return shlex.join(("redis-cli", "--cluster", "call", place, "CLUSTER", "COUNTKEYSINSLOT", str(ranges[0][0])))
 
 
 def _owners(snapshot: Snapshot) -> Iterator[Node]:

@@ -23,8 +23,8 @@ def cluster_state_fail(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         "cluster-state-fail",
         Severity.CRITICAL if broken else Severity.WARNING,
         CLUSTER,
-        f"{len(failing)} of {counted(len(told), 'node')} say cluster_state:fail ({named(snapshot, failing)}), "
-        f"{len(owners)} of them with slots; {_why(snapshot, failing)}",
+        f"{len(failing)} of {counted(len(told), 'node')} {'says' if len(failing) == 1 else 'say'} cluster_state:fail "
+        f"({named(snapshot, failing)}), {len(owners) or 'none'} of them with slots; {_why(snapshot, failing)}",
         "These nodes refuse commands on all keys with CLUSTERDOWN."
         if owners
         else "Clients of these nodes are refused with CLUSTERDOWN, while the slot owners that answer us go on serving.",
@@ -53,19 +53,19 @@ def _why(snapshot: Snapshot, failing: Iterable[NodeId]) -> str:
         reasons.update(known[key])
     if not reasons:
         return "none of them shows a reason: a primary also says so for 2 s after its start and up to 5 s after a cut"
-    return listing((f"{count} because {reason}" for reason, count in reasons.most_common()), 4)
+    return "reason: " + listing((f"{reason} ({counted(count, 'node')})" for reason, count in reasons.most_common()), 4)
 
 
 def _reasons(view: View, table: NodeTable | None) -> Iterator[str]:
     counts = view.vitals.cluster
     if view.vitals.config.require_full_coverage is not False:
         if counts.slots_assigned is not None and counts.slots_assigned < SLOT_COUNT:
-            yield f"{counted(SLOT_COUNT - counts.slots_assigned, 'slot')} have no owner for it"
+            yield f"no owner for {counted(SLOT_COUNT - counts.slots_assigned, 'slot')}"
         if counts.slots_failed:
-            yield f"{counted(counts.slots_failed, 'slot')} belong to failed nodes"
+            yield f"failed owners of {counted(counts.slots_failed, 'slot')}"
     if table is None:
         return
     voters = [belief for belief in table.beliefs if belief.slots and belief.role is Role.PRIMARY]
     reached = sum(1 for belief in voters if not belief.flagged)
     if voters and reached < len(voters) // 2 + 1:
-        yield f"it reaches {reached} of {counted(len(voters), 'voter')}, fewer than a majority"
+        yield f"only {reached} of {counted(len(voters), 'voter')} in reach"

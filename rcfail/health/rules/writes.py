@@ -61,7 +61,7 @@ def _out_of_memory(storage: Storage) -> Iterator[_Reason]:
         left = "" if policy == "noeviction" else " and no key that it may evict"
         yield (
             f"OOM (uses {counted} bytes of maxmemory {storage.maxmemory}, policy {policy}{left})",
-            "Free memory or raise maxmemory, on its replicas first",
+            "Free memory, or raise maxmemory on its replicas and then on it",
         )
 
 

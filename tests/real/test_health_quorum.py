@@ -70,6 +70,7 @@ def test_two_of_three_primaries_on_one_host(lab: LabMaker) -> None:
     assert f"2 on host {one.node('n1').host}" in health.the("quorum-on-one-host").evidence
 
 
+@every_server
 def test_all_nodes_on_one_host_are_a_development_cluster(lab: LabMaker) -> None:
     health = health_of(lab(hosts=1))
     assert (health.exit_code, health.codes) == (OK, {})

@@ -150,6 +150,15 @@ def test_three_zones_hold_the_quorum() -> None:
     assert codes(with_zones(World.of(3, 1), a="east", b="west", c="north")) == []
 
 
+def test_all_voters_in_one_zone_of_several_hosts() -> None:
+    assert codes(with_zones(World.of(3, 0), a="east", b="east", c="east")) == ["quorum-in-one-zone"]
+
+
+def test_a_zone_of_one_host_is_that_host() -> None:
+    assert codes(with_zones(World.of(3, 0, hosts=2), a="east", b="west", c="east")) == ["quorum-on-one-host"]
+    assert codes(with_zones(World.of(3, 0, hosts=1), a="east", b="east", c="east")) == []
+
+
 def test_nodes_without_a_label_count_in_no_zone() -> None:
     assert codes(with_zones(World.of(3, 1), a="east")) == []
     assert codes(with_zones(World.of(3, 1), a="east", b="east")) == ["quorum-in-one-zone"]

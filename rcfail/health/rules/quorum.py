@@ -105,8 +105,17 @@ def quorum_on_one_host(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def quorum_in_one_zone(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
-    """Zones whose loss alone ends the quorum. Needs labels: nodes without one count nowhere."""
-    yield from _concentrated(snapshot, "quorum-in-one-zone", "zone", lambda node: node.zone)
+    """Zones whose loss alone ends the quorum. Needs labels: nodes without one count nowhere.
+
+    A zone of one host is that host: quorum-on-one-host says all there is to say of it.
+    """
+    hosts: dict[str, set[str]] = {}
+    for node in snapshot.nodes.values():
+        hosts.setdefault(node.zone, set()).add(node.host)
+    wide = frozenset(zone for zone, held in hosts.items() if len(held) > 1)
+    yield from _concentrated(
+        snapshot, "quorum-in-one-zone", "zone", lambda node: node.zone if node.zone in wide else ""
+    )
 
 
 def _concentrated(snapshot: Snapshot, code: str, place: str, place_of: PlaceOf) -> Iterator[Finding]:

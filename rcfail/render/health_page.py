@@ -32,14 +32,10 @@ def health_page(snapshot: Snapshot, diagnosis: Diagnosis, width: int, show_all: 
     yield from _ignored(diagnosis.ignored, width)
 
 
-def verdict_line(snapshot: Snapshot, diagnosis: Diagnosis) -> str:
-    """The whole verdict in one line: what an operator reads first, and a log keeps."""
-    return f"{diagnosis.verdict.upper()}  {_headline(snapshot, diagnosis)}"
-
-
 def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     verdict = Span(diagnosis.verdict.upper(), severity_style(diagnosis.verdict))
-    yield from wrapped(_headline(snapshot, diagnosis), width, first=line(verdict, "  "), indent=2, style=Style.HEAD)
+    headline = _headline(snapshot, diagnosis, width - len(verdict.text) - 2)
+    yield from wrapped(headline, width, first=line(verdict, "  "), indent=2, style=Style.HEAD)
     yield _promises(diagnosis)
     if diagnosis.verdict is not Verdict.OK:
         yield from _what_now(diagnosis.findings[0], width, indent=0)
@@ -47,16 +43,33 @@ def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line
     yield from wrapped(_facts(snapshot), width)
 
 
-def _headline(snapshot: Snapshot, diagnosis: Diagnosis) -> str:
+def _headline(snapshot: Snapshot, diagnosis: Diagnosis, room: int) -> str:
+    """The whole verdict in one line of at most `room` columns, where that can be: a log keeps the first line."""
     if diagnosis.verdict is Verdict.OK:
         replicas = sum(len(shard.replica_ids) for shard in snapshot.shards)
-        primaries = counted(len(snapshot.electorate.voters), "primary").replace("primarys", "primaries")
-        return f"{slot_counts(snapshot).ok} slots served by {primaries} with {counted(replicas, 'replica')}"
+        primaries = len(snapshot.electorate.voters)
+        served = (
+            f"{slot_counts(snapshot).ok} slots served by {primaries} {'primary' if primaries == 1 else 'primaries'}"
+        )
+        return f"{served} with {counted(replicas, 'replica')}"
     first = diagnosis.findings[0]
-    alike = [each for each in diagnosis.findings if each.code == first.code and each.severity is first.severity]
-    subjects = [_named(snapshot, each.subject) for each in alike if each.subject.kind is not SubjectKind.CLUSTER]
-    named = f": {listing(subjects)}" if subjects else ""
-    return f"{BY_CODE[first.code].title}{named} ({counted(_weighty(diagnosis.findings), 'finding')})"
+    title, count = BY_CODE[first.code].title, counted(_weighty(diagnosis.findings), "finding")
+    candidates = [f"{title}: {each} ({count})" for each in _subject_lists(snapshot, diagnosis.findings)]
+    candidates = candidates or [f"{title} ({count})"]
+    return next((each for each in candidates if len(each) <= room), candidates[-1])
+
+
+def _subject_lists(snapshot: Snapshot, findings: Sequence[Finding]) -> list[str]:
+    """What the first finding and all of its kind are about: most of it first, then ever shorter."""
+    first = findings[0]
+    subjects = [
+        each.subject
+        for each in findings
+        if (each.code, each.severity) == (first.code, first.severity) and each.subject.kind is not SubjectKind.CLUSTER
+    ]
+    full = [_named(snapshot, subject) for subject in subjects]
+    brief = [each.split(" of ")[0] for each in full]
+    return [listing(words, most) for words, most in ((full, 3), (full, 1), (brief, 3), (brief, 1)) if subjects]
 
 
 def _named(snapshot: Snapshot, subject: Subject) -> str:

@@ -12,10 +12,12 @@ from rcfail.health.finding import Finding, Severity, SubjectKind
 from rcfail.health.standing import Standing, peers, standings
 from rcfail.health.wording import counted
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
-from rcfail.render.words import SILENCE_WORDS, place, ranges, size
+from rcfail.render.words import place, ranges, size
 
 MOST_SHARDS = 50
-"""In a larger cluster only the shards that something is wrong with are drawn, and at most so many."""
+"""In a larger cluster only shards that something is wrong with are drawn, and at most MOST_TOUCHED of them."""
+
+MOST_TOUCHED = 20
 
 _WIDEST_ADDRESS = 26
 _MOST_RANGES = 6
@@ -42,7 +44,7 @@ def shard_blocks(snapshot: Snapshot, findings: Iterable[Finding], width: int, sh
     touched = touched_shards(snapshot, findings)
     drawn: Sequence[Shard] = snapshot.shards
     if len(drawn) > MOST_SHARDS and not show_all:
-        drawn = [shard for shard in drawn if shard.primary_id in touched][:MOST_SHARDS]
+        drawn = [shard for shard in drawn if shard.primary_id in touched][:MOST_TOUCHED]
     table = _Table(snapshot, _columns(snapshot, width))
     for shard in drawn:
         yield from table.shard(shard)
@@ -177,7 +179,7 @@ class _Table:
         if standing in _STANDING_WORDS:
             said.append(_STANDING_WORDS[standing])
         elif node.silence is not None:
-            said.append(SILENCE_WORDS[node.silence.reason])
+            said.append(f"silent: {node.silence.reason}")
         if node.view is None and node.alive is Known.YES:
             said.append("alive for others")
         if node.vitals is not None and node.vitals.cluster.state == "fail":

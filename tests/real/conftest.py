@@ -75,7 +75,7 @@ def lab_register() -> Register:
     root = Path(tempfile.gettempdir()) / f"rcfail-lab-tests-{os.getuid()}"
     (root / "homes").mkdir(parents=True, exist_ok=True, mode=0o700)
     register = Register(root / "labs")
-    _clean(register)
+    clean(register)
     for home in (root / "homes").iterdir():
         if _is_orphan(home):
             _empty(home)
@@ -141,7 +141,7 @@ def worker_number(request: pytest.FixtureRequest) -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
-def _clean(register: Register) -> None:
+def clean(register: Register) -> None:
     """Take down what workers made that ended without doing so."""
     for name in register.names():
         entry = register.look(name)

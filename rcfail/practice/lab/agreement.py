@@ -53,7 +53,7 @@ def _lacks(entry: LabEntry, sight: Sight, first: Mapping[NodeId, Belief]) -> Ite
         belief = sight.nodes.table.by_id[node.node_id]
         if not _as_meant(entry, node, belief):
             yield f"{name} does not see {node.name} as it was made yet"
-        elif belief.config_epoch != first[node.node_id].config_epoch:
+        elif node.node_id not in first or belief.config_epoch != first[node.node_id].config_epoch:
             yield f"{name} does not know the config epoch of {node.name} yet"
     state = sight.vitals.cluster
     if state.state != "ok" or state.slots_ok != SLOT_COUNT:

@@ -145,7 +145,7 @@ class Conversation:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.disconnect()  # type: ignore[no-untyped-call]
+            self._connection.end()
 
     def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline) -> list[Reply]:
         """The replies that came, then the failure for each one that did not."""
@@ -202,6 +202,14 @@ class _Direct(Connection):
 
     def _connect(self) -> Any:
         return self.bound
+
+    def end(self) -> None:
+        """Close, and let the memory go at once."""
+        self.disconnect()  # type: ignore[no-untyped-call]
+        # hiredis's parser refers to itself through this, so its buffer would stay until a garbage collection:
+        # 64 MB after a thousand connections.
+        if hasattr(self._parser, "pubsub_push_handler_func"):
+            self._parser.pubsub_push_handler_func = None
 
     def send(self, commands: list[tuple[bytes, ...]]) -> None:
         for chunk in self.pack_commands(commands):  # type: ignore[no-untyped-call]

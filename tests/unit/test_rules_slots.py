@@ -217,6 +217,15 @@ def test_what_a_node_suspects_that_is_itself_cut_off_is_not_told_of_the_others()
     assert the_one(world, slots_failed).subject.id == node_id("a")
 
 
+def test_a_replica_that_suspects_all_owners_tells_of_itself() -> None:
+    world = World.of(3, 1)
+    for letter in "abc":
+        suspect(world, letter, "a1")
+    assert findings(world, slots_suspected) == []
+    suspect(world, "a", "b1")
+    assert "1 of 5 other views" in the_one(world, slots_suspected).evidence
+
+
 def split_brain(world: World) -> None:
     """a is cut off, and a1 was promoted in its place."""
     old = world["a"].line(epoch=1)

@@ -111,8 +111,11 @@ def _failed_hint(snapshot: Snapshot, owner: Node) -> str:
 
 def slots_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """Slots whose owner is `fail?` for somebody who is not cut off himself, and `fail` for nobody."""
-    for owner in _owners(snapshot):
-        if owner.failed_by or not (suspecting := _suspecting(snapshot, owner)):
+    doubted = [owner for owner in _owners(snapshot) if owner.suspected_by and not owner.failed_by]
+    alone = _without_majority(snapshot) if doubted else frozenset()
+    for owner in doubted:
+        suspecting = _suspecting(snapshot, owner, alone)
+        if not suspecting:
             continue
         lost = held_for_dead(snapshot, owner)
         others = peers(snapshot, owner.node_id)
@@ -129,11 +132,25 @@ def slots_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         )
 
 
-def _suspecting(snapshot: Snapshot, owner: Node) -> tuple[NodeId, ...]:
-    """Who suspects the owner, without those whom the majority does not reach: they suspect everybody."""
-    if len(snapshot.electorate.side) < snapshot.electorate.needed:
+def _suspecting(snapshot: Snapshot, owner: Node, alone: frozenset[NodeId]) -> tuple[NodeId, ...]:
+    """Who suspects the owner, without those who are cut off themselves, as long as there is a majority elsewhere.
+
+    A node that is cut off suspects everybody, and says cluster_state:fail: that tells of it, not of the owner.
+    """
+    if snapshot.electorate.quorum is not Known.YES:
         return owner.suspected_by
-    return tuple(each for each in owner.suspected_by if not held_for_dead(snapshot, snapshot.nodes[each]))
+    heard = (each for each in owner.suspected_by if each not in alone)
+    return tuple(each for each in heard if not held_for_dead(snapshot, snapshot.nodes[each]))
+
+
+def _without_majority(snapshot: Snapshot) -> frozenset[NodeId]:
+    """The nodes whose own view trusts too few voters for a quorum."""
+    alone: set[NodeId] = set()
+    for each in snapshot.groups:
+        beliefs = (each.table.by_id.get(voter) for voter in snapshot.electorate.voters)
+        if sum(1 for belief in beliefs if belief and not belief.flagged) < snapshot.electorate.needed:
+            alone.update(each.observers)
+    return frozenset(alone)
 
 
 def _if_suspected(snapshot: Snapshot, lost: bool) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import register
+from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.logs import ServerFault
 from rcfail.practice.lab.processes import ProcessState, state_of
 from rcfail.practice.lab.register import Register, Stage
@@ -170,6 +172,19 @@ def test_the_log_of_a_server_does_not_show_its_password(lab: LabMaker) -> None:
     with pytest.raises(ServerFault) as caught:
         lab(1, 0, conf=("requirepass open-sesame", "masterauth open-sesame too-much"))
     assert "open-sesame" not in "\n".join([caught.value.message, *caught.value.log])
+
+
+@pytest.mark.every_server
+def test_a_home_may_have_any_name(lab_home: Path, server: ServerUnderTest) -> None:
+    home = lab_home / '.it\'s "ä" \\x'
+    home.mkdir()
+    register = Register(home)
+    made = bring_up(Wish(primaries=1, replicas=0, server=server.path), register)
+    try:
+        assert (home / "default" / "n1" / "nodes.conf").exists()
+        assert (home / "default" / "n1" / "server.log").exists()
+    finally:
+        take_down(register, made.name)
 
 
 def test_a_lab_is_made_once(lab: LabMaker, lab_register: Register) -> None:

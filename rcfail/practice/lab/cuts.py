@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
-from rcfail.practice.lab.faults import Broken, await_effect, broken, opened, state
+from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
 from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
@@ -26,8 +26,13 @@ def cut_bus(register: Register, name: str, word: str, *, one_way: bool = False) 
     """
     with opened(register, name) as entry:
         node = entry.find(word)
-        if one_way and not network.can_filter():
-            return _announce_dead_port(register, entry, node)
+        if not network.can_filter():
+            if one_way:
+                return _announce_dead_port(register, entry, node)
+            raise LabFault(
+                "a bus can be cut both ways only with nftables, and as root",
+                f"Cut it one way: {command(entry, f'cut-bus {node.name} --one-way')}.",
+            )
         kind = CutKind.BUS_IN if one_way else CutKind.BUS
         effect = f"nftables drops what goes to {node.host}:{node.bus_port}"
         if not one_way:

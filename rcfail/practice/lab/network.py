@@ -47,7 +47,7 @@ def run(rules: str) -> None:
     """Carry out a script. Raises LabFault where it cannot be."""
     why = _nft(rules)
     if why is not None:
-        raise LabFault(f"nft refused the rules: {why}", "It needs root or CAP_NET_ADMIN. --one-way works without.")
+        raise LabFault(f"nft refused the rules: {why}", "Firewall rules need nft, and root or CAP_NET_ADMIN.")
 
 
 def clear(entry: LabEntry) -> None:

@@ -7,33 +7,38 @@ from typing import NamedTuple
 
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Observation, Silence, SilenceReason
 from rcfail.errors import CannotSee
+from rcfail.health.wording import redis_cli
 from rcfail.render.words import SILENCE_WORDS
 
 _MOST_REASONS = 8
 _LONGEST_TEXT = 120
 
-# What to do, the reasons that say most about the mistake first.
+# What to do, the reasons that say most about the mistake first. {ping} asks that address by hand.
 _HINTS = {
-    SilenceReason.AUTH_REFUSED: "Check the user (--user) and the password (RCFAIL_PASSWORD, --password-file).",
-    SilenceReason.TLS_EXPECTED: "TLS is not supported yet by this version: name the plain port.",
-    SilenceReason.NOT_A_CLUSTER: "Name a server that runs with cluster-enabled yes.",
-    SilenceReason.CLIENTS_FULL: "Free a connection on the server, or raise its maxclients.",
-    SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead.",
+    SilenceReason.AUTH_REFUSED: "Check the user (--user) and the password (RCFAIL_PASSWORD, --password-file FILE).",
+    SilenceReason.TLS_EXPECTED: "Name the plain port of the node: -s HOST:PORT.",
+    SilenceReason.NOT_A_CLUSTER: "Name a server that runs with cluster-enabled yes: -s HOST:PORT.",
+    SilenceReason.CLIENTS_FULL: "Free a connection on the server or raise its maxclients, or name another node.",
+    SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead: -s ADDRESS:PORT.",
     SilenceReason.GARBAGE: "Another service listens there: name the client port of a node.",
     SilenceReason.TOO_LARGE: "Another service listens there: name the client port of a node.",
     SilenceReason.CLOSED: "A cluster bus port does that: the client port is usually 10000 lower.",
-    SilenceReason.FROZEN: "The process may be stopped or overloaded: look at it on its host, or name another node.",
+    SilenceReason.FROZEN: "Look for a stopped process or a paused machine: {ping}, or name another node.",
     SilenceReason.TOO_SLOW: "Name another node, or give it more time: --read-timeout 10s --deadline 30s.",
-    SilenceReason.CONNECT_TIMEOUT: "Check the address, route and firewall from this host, or name another node.",
-    SilenceReason.UNREACHABLE: "Check the address, route and firewall from this host, or name another node.",
-    SilenceReason.REFUSED: "Check that the server runs and that this is its client port, or name another node.",
+    SilenceReason.CONNECT_TIMEOUT: "Check address, route and firewall from this host: {ping}, or name another node.",
+    SilenceReason.UNREACHABLE: "Check address, route and firewall from this host: {ping}, or name another node.",
+    SilenceReason.REFUSED: "Check that the server runs and that this is its client port: {ping}",
     SilenceReason.NO_TIME: "Give it more time: --deadline 30s.",
 }
+_RANK = {reason: rank for rank, reason in enumerate(_HINTS)}
 _UNREAD_HINTS = {
     AbsenceKind.NOT_PERMITTED: "Let this user read: ACL SETUSER NAME +cluster|nodes +cluster|info +info +config|get.",
     AbsenceKind.LOADING: "Wait until the data set is loaded: rcfail health --wait 5m, or name another node.",
 }
 _OTHER_HINT = "Name another node of the cluster: -s HOST:PORT."
+
+# Where the words above say it all, what the conversation left behind only repeats them.
+_SELF_EXPLAINING = frozenset({SilenceReason.REFUSED, SilenceReason.FROZEN, SilenceReason.CONNECT_TIMEOUT})
 
 
 class NothingSeen(CannotSee):
@@ -77,16 +82,20 @@ def _silent(silence: Silence) -> _Reason:
     words = SILENCE_WORDS[silence.reason]
     if silence.reason is SilenceReason.TLS_EXPECTED:
         words += ": TLS is not supported yet by this version"
-    elif silence.text and silence.reason is not SilenceReason.REFUSED:
+    elif silence.text and silence.text not in words and silence.reason not in _SELF_EXPLAINING:
         words += f" ({_cut(silence.text)})"
-    rank = list(_HINTS).index(silence.reason) if silence.reason in _HINTS else len(_HINTS)
-    return _Reason(f"{silence.endpoint or 'a node'} {words}", rank, _HINTS.get(silence.reason, _OTHER_HINT))
+    hint = _HINTS.get(silence.reason, _OTHER_HINT)
+    return _Reason(
+        text=f"{silence.endpoint or 'a node'} {words}",
+        rank=_RANK.get(silence.reason, len(_RANK)),
+        hint=hint.replace("{ping}", redis_cli(silence.endpoint, "PING")),
+    )
 
 
 def _unread(answer: Answer) -> _Reason:
     """A node that answers, but not with a table of members."""
     if answer.nodes is not None:
-        return _Reason(f"{answer.endpoint} lists no node that could be read", len(_HINTS), _OTHER_HINT)
+        return _Reason(f"{answer.endpoint} lists no node that could be read", len(_RANK), _OTHER_HINT)
     absence = answer.absences.get(Ask.CLUSTER_NODES) or Absence(AbsenceKind.NO_ANSWER)
     words = {
         AbsenceKind.NOT_PERMITTED: "does not let this user read CLUSTER NODES",

@@ -55,7 +55,7 @@ def _headline(snapshot: Snapshot, diagnosis: Diagnosis, room: int) -> str:
     first = diagnosis.findings[0]
     title, count = BY_CODE[first.code].title, counted(_weighty(diagnosis.findings), "finding")
     candidates = [f"{title}: {each} ({count})" for each in _subject_lists(snapshot, diagnosis.findings)]
-    candidates = candidates or [f"{title} ({count})"]
+    candidates = [*candidates, candidates[-1].removesuffix(f" ({count})")] if candidates else [f"{title} ({count})"]
     return next((each for each in candidates if len(each) <= room), candidates[-1])
 
 

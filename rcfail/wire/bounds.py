@@ -149,7 +149,8 @@ class BoundSocket:
         return Unheard(SilenceReason.UNREACHABLE, (error.strerror or "the connection broke").lower())
 
     def _how_far(self) -> str:
-        return "in the midst of its answer" if self.bytes_in else "without an answer"
+        # The TLS port of a real server ends a plain connection so, without a TLS alert (seen on Redis 7.0).
+        return "in the midst of its answer" if self.bytes_in else "without an answer, as a TLS port does"
 
     def _out_of_time(self) -> Unheard:
         if self._starved:

@@ -25,6 +25,9 @@ def test_two_of_three_primaries_are_dead(lab: LabMaker) -> None:
     assert "2 of 3 voters must stand together, and the largest group that we see is 1" in found.evidence
     assert str(one.node("n2").endpoint) in found.hint
     assert "quorum-fragile" not in health.codes
+    one.restart("n2")
+    one.restart("n3")
+    assert health_of(one, "--wait", "30s").exit_code == OK
 
 
 @every_server

@@ -56,6 +56,8 @@ def test_slots_without_an_owner(lab: LabMaker) -> None:
     assert (health.exit_code, health.serving) == (CRITICAL, "no")
     assert health.the("slots-uncovered").id == "100,102"
     assert "reason: no owner for 2 slots (6 nodes)" in health.the("cluster-state-fail").evidence
+    one.say("n1", "CLUSTER", "ADDSLOTS", 100, 102)
+    assert health_of(one, "--wait", "20s").exit_code == OK
 
 
 def test_slots_without_an_owner_are_critical_also_when_all_nodes_say_ok(lab: LabMaker) -> None:
@@ -119,7 +121,7 @@ def test_slots_of_a_node_that_too_few_can_declare_failed(lab: LabMaker) -> None:
 @every_server
 @needs_firewall
 def test_slots_that_both_sides_of_a_cut_claim(lab: LabMaker) -> None:
-    one = lab()
+    one = lab(hosts=6)
     one.cut_bus("n1")
     one.wait(lambda: one.belief("n4", "n4").slots == ((0, 5460),), "n4 to be promoted")
     one.wait(lambda: one.vitals("n1").cluster.state == "fail", "n1 to stop")
@@ -133,6 +135,9 @@ def test_slots_that_both_sides_of_a_cut_claim(lab: LabMaker) -> None:
     assert f"{one.node('n4').endpoint} ({one.node('n4').node_id[:8]}) wins" in found.consequence
     # What n1 suspects in its own corner is not told of the others.
     assert "slots-suspected" not in health.codes
+    one.mend("n1")
+    assert health_of(one, "--wait", "30s").exit_code == OK
+    assert one.belief("n1", "n1").primary_id == one.node("n4").node_id
 
 
 @every_server
@@ -144,6 +149,8 @@ def test_slots_that_their_owner_gave_up_alone(lab: LabMaker) -> None:
     found = health.the("slots-not-claimed")
     assert (health.exit_code, found.severity, found.id) == (CRITICAL, "critical", one.node("n1").node_id)
     assert "give 1 slot (100) to" in found.evidence
+    one.say("n1", "CLUSTER", "ADDSLOTS", 100)
+    assert health_of(one, "--wait", "20s").exit_code == OK
 
 
 @every_server
@@ -155,6 +162,9 @@ def test_slots_of_an_owner_that_was_reset(lab: LabMaker) -> None:
     found = health.the("slots-not-claimed")
     assert (health.exit_code, found.severity) == (CRITICAL, "critical")
     assert "5461 slots (0-5460)" in found.evidence
+    one.say("n1", "CLUSTER", "ADDSLOTS", *range(5461))
+    one.say("n2", "CLUSTER", "MEET", one.node("n1").host, one.node("n1").port)
+    assert health_of(one, "--wait", "20s").exit_code == OK
 
 
 @every_server
@@ -176,6 +186,8 @@ def test_a_slot_that_is_open_on_one_end_only(lab: LabMaker, side: Side, marked: 
     health = health_of(one)
     assert (health.exit_code, health.codes) == (WARNING, {"slots-open-orphan": "warning"})
     assert health.the("slots-open-orphan").id == one.node(marked).node_id
+    one.say(marked, "CLUSTER", "SETSLOT", 100, "STABLE")
+    assert health_of(one).exit_code == OK
 
 
 def test_an_atomic_migration_is_told_and_harmless(lab: LabMaker) -> None:

@@ -64,8 +64,11 @@ def redis_cli() -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what would change a contender's work or output."""
-    unwanted = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "REDISCLI_AUTH"}
+    """This process's environment without what would change a contender's work or output.
+
+    Bytecode is kept, as in every installed program; where that is switched off each run would compile rcfail anew.
+    """
+    unwanted = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "REDISCLI_AUTH", "PYTHONDONTWRITEBYTECODE"}
     return {
         name: value for name, value in os.environ.items() if name not in unwanted and not name.startswith("RCFAIL_")
     }

@@ -397,7 +397,7 @@ class TestMembership:
                 world["c1"].sees[member.node_id] = None
         one = only(world.snapshot())
         assert (one.code, one.subject.id) == ("node-unknown-to-some", node_id("c1"))
-        assert "nobody else knows" in one.evidence
+        assert "none of the others knows" in one.evidence
 
     def test_handshakes_are_counted_by_address_because_their_ids_are_made_up(self) -> None:
         def meeting(ids: str) -> Finding:

@@ -200,7 +200,7 @@ def _split(
     some, ending = named(snapshot, observers), "es" if len(observers) == 1 else ""
     told = [f"{some} do{ending} not know {named(snapshot, lacking - themselves)}"] if lacking else []
     if themselves:
-        told.append(f"nobody else knows {named(snapshot, themselves)}")
+        told.append(f"none of the others knows {named(snapshot, themselves)}")
     if third:
         told.append(f"{some} still list{ending and 's'} {named(snapshot, third)}")
     differing = lacking | extra
@@ -234,6 +234,10 @@ def _hint_for_split(snapshot: Snapshot, differing: frozenset[NodeId], observers:
         min(differing - set(observers), default=min(_rest(snapshot, observers), default=one.node_id))
     ]
     meet = redis_cli(one.endpoint, "CLUSTER", "MEET", *_place_of(other))
+    if differing == set(observers):
+        return (
+            f"If it belongs to the cluster, introduce it again when its ban of a minute is over, else stop it: {meet}"
+        )
     return f"If they belong together, introduce one to the other: {meet}"
 
 

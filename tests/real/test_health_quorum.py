@@ -31,6 +31,24 @@ def test_two_of_three_primaries_are_dead(lab: LabMaker) -> None:
 
 
 @every_server
+def test_primaries_that_would_come_back_empty_are_not_to_be_started(lab: LabMaker) -> None:
+    one = lab(hosts=6)
+    assert one.ask("n2", "SET", "c", "kept") == "OK"
+    assert one.ask("n2", "WAIT", 1, 1000) == 1
+    one.kill("n2", "n3")
+    one.wait(lambda: one.vitals("n1").cluster.state == "fail", "n1 to stop")
+    health = health_of(one)
+    assert health.the("quorum-lost").hint.startswith(f"Do not start {one.node('n2').endpoint}")
+    # As its page says: one takeover brings the majority back, the other shard is voted in, then the dead may come.
+    one.say("n5", "CLUSTER", "FAILOVER", "TAKEOVER")
+    one.wait(lambda: one.belief("n6", "n6").slots, "n6 to be promoted")
+    one.restart("n2")
+    one.restart("n3")
+    assert health_of(one, "--wait", "30s").exit_code == OK
+    assert one.text("n5", "GET", "c") == "kept"
+
+
+@every_server
 @pytest.mark.skipif(not can_filter(), reason="cutting a network takes nftables and root")
 def test_all_primaries_live_and_none_reaches_another(lab: LabMaker) -> None:
     one = lab(replicas=0)

@@ -151,6 +151,26 @@ def test_slots_of_a_failed_node() -> None:
     assert findings(world, slots_suspected) == []
 
 
+KEYS = {"# Keyspace\r\ndb0": "keys=5,expires=0"}
+NO_KEYS = {"# Keyspace\r\n#": ""}
+
+
+@pytest.mark.parametrize(
+    ("save", "aof", "keyspace", "danger"),
+    [("", "0", KEYS, True), ("3600 1", "0", KEYS, False), ("", "1", KEYS, False), ("", "0", NO_KEYS, False)],
+)
+def test_nobody_is_told_to_start_a_primary_that_comes_back_empty(
+    save: str, aof: str, keyspace: dict[str, str], danger: bool
+) -> None:
+    world = World.of(3, 1)
+    world.kill("b")
+    world["b1"].config["save"] = save
+    world["b1"].info |= {"aof_enabled": aof, "db0": None} | keyspace
+    found = the_one(world, slots_failed)
+    assert found.hint.startswith("Do not start 127.50.2.1:7000 (bbbbbbbb) again yet") == danger
+    assert ("start the process of" in found.hint) != danger
+
+
 def test_a_failed_owner_that_answers_again_is_still_critical_until_the_majority_drops_the_flag() -> None:
     world = World.of(3, 1)
     world.kill("b").silence = None

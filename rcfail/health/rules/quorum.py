@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
+from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
 
@@ -59,9 +60,13 @@ def _lost_evidence(snapshot: Snapshot) -> str:
 
 def _lost_hint(snapshot: Snapshot) -> str:
     look = rcfail("health", answering(snapshot), "--wait", "60s")
-    silent = [voter for voter in snapshot.electorate.voters if snapshot.nodes[voter].view is None]
+    silent = [node for voter in snapshot.electorate.voters if (node := snapshot.nodes[voter]).view is None]
+    if danger := restart.warning(snapshot, silent, "quorum-lost"):
+        return danger
     if silent:
-        return f"Start {named(snapshot, silent)} again, or mend the way there, and wait: {look}"
+        return (
+            f"Start {named(snapshot, (node.node_id for node in silent))} again, or mend the way there, and wait: {look}"
+        )
     return f"All voters answer us, so mend the network between them (bus ports), and wait: {look}"
 
 

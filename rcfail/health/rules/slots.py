@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.snapshot import Claim, Known, Node, Snapshot, Stretch
+from rcfail.health import restart
 from rcfail.health.finding import Finding, Severity, Subject, SubjectKind, Thresholds, of_node, of_shard
 from rcfail.health.rules import open_slots, state, writes
 from rcfail.health.standing import held_for_dead, peers
@@ -101,6 +102,8 @@ def _but_answers(owner: Node) -> str:
 
 def _failed_hint(snapshot: Snapshot, owner: Node) -> str:
     look = rcfail("health", answering(snapshot, without=owner.node_id), "--wait", "60s")
+    if danger := restart.warning(snapshot, (owner,), "slots-failed"):
+        return danger
     if owner.view is None:
         return f"Watch whether a replica takes over; if none does, start the process of {called(owner)} again: {look}"
     # clearNodeFailureIfNeeded (cluster_legacy.c) keeps the flag of a slot owner for two node timeouts.

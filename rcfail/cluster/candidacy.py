@@ -89,7 +89,7 @@ def _candidate(snapshot: Snapshot, shard: Shard, node: Node, votes: bool) -> Can
 
 def _standing(shard: Shard, node: Node) -> Iterator[tuple[Obstacle, str]]:
     if node.alive is Known.NO:
-        yield Obstacle.DEAD, "it is dead"
+        yield Obstacle.DEAD, "it is down"
     elif node.view is None:
         yield Obstacle.SILENT, "it does not answer us"
     if node.primary_id != shard.primary_id:

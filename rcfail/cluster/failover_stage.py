@@ -116,7 +116,7 @@ def _election(
     agreed_ms = _agreed_for_ms(snapshot, so_far, timeout_ms)
     late_ms = (agreed_ms or 0) - delay_ms - timeout_ms // 2 - SPREAD_MS
     if late_ms > 0:
-        again_ms = vote_again_after_ms(timeout_ms)
+        again_ms = vote_again_after_ms(timeout_ms) + delay_ms
         due_ms = again_ms - late_ms % again_ms
         return replace(so_far, stage=Stage.VOTE_FAILED, due_in_ms=due_ms, agreed_for_ms=agreed_ms)
     due_ms = max(0, delay_ms - max(0, (agreed_ms or 0) - timeout_ms // 2))

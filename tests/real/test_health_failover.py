@@ -1,9 +1,7 @@
-"""Automatic failover on real clusters: followed step by step, blocked for every cause, switched off, and not disturbed."""
+"""Automatic failover on real clusters: followed step by step, blocked for each cause, switched off, undisturbed."""
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,9 @@ from rcfail.health.finding import Severity, Thresholds
 from rcfail.practice.lab.network import can_filter
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
+from tests.real.hints import run_hint
 from tests.real.pictures import every, judging, looking_at
-from tests.real.servers import RunningLab
+from tests.real.servers import RunningLab, ServerUnderTest
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -82,9 +81,13 @@ def test_the_old_primary_rejoins(lab: LabMaker) -> None:
 
 
 @every_server
-def test_whether_a_frozen_replica_can_stand_is_not_known(lab: LabMaker) -> None:
-    one = lab()
-    one.freeze(one.replica_of("n1"))
+def test_whether_a_replica_that_refuses_us_can_stand_is_not_known(lab: LabMaker) -> None:
+    """It is alive for the others and silent to us. (Its data is too old, so that it stays what it is.)"""
+    one = lab(conf=("cluster-replica-validity-factor 1", "repl-ping-replica-period 1"))
+    replica = one.replica_of("n1")
+    one.break_replication(replica)
+    one.wait(lambda: (one.vitals(replica).replication.link_down_since_s or 0) > 4, "the data to be old")
+    one.say(replica, "CONFIG", "SET", "requirepass", "unknown to us")
     one.kill("n1")
     await_failed(one, "n1", "n2", "n3")
     health = health_of(one)
@@ -141,7 +144,7 @@ def test_the_only_replica_is_told_not_to_stand(lab: LabMaker) -> None:
     assert (health.exit_code, found.severity, found.id) == (CRITICAL, "critical", one.node("n1").node_id)
     assert f"cluster-replica-no-failover is set on it: {replica.endpoint}" in found.evidence
     assert "failover-disabled" not in health.codes
-    run_hint(one, found.hint)
+    assert run_hint(found.hint) == "OK"
     one.wait(lambda: one.vitals(replica).replication.role == "master", "the replica to be promoted")
 
 
@@ -240,7 +243,7 @@ def test_both_ends_of_a_shard_are_dead(lab: LabMaker) -> None:
     await_failed(one, "n1", "n2", "n3")
     await_failed(one, replica, "n2", "n3")
     found = health_of(one).the("failover-blocked")
-    assert f"it is dead: {replica.endpoint}" in found.evidence
+    assert f"it is down: {replica.endpoint}" in found.evidence
 
 
 @every_server
@@ -258,8 +261,10 @@ def test_the_replica_is_cut_off_from_the_voters(lab: LabMaker) -> None:
 
 
 @every_server
-def test_the_last_vote_failed(lab: LabMaker) -> None:
+def test_the_last_vote_failed(lab: LabMaker, server: ServerUnderTest) -> None:
     """One of the two voters is frozen while the replica asks, and goes on when the vote has expired."""
+    if server.label.startswith("valkey-9.1"):
+        pytest.skip("Valkey 9.1 asks for votes as soon as it hears the verdict: there is no time to freeze a voter")
     one = lab(node_timeout_ms=2000)
     replica = one.replica_of("n1")
     one.kill("n1")
@@ -306,10 +311,3 @@ def forget_files(node: NodeEntry) -> None:
     """Remove the data files of a node that has ended: also a node without persistence keeps the last copy it took."""
     for path in Path(node.folder).glob("*.rdb"):
         path.unlink()
-
-
-def run_hint(lab: RunningLab, hint: str) -> None:
-    """Run the command of a hint as it stands, with a real redis-cli."""
-    command = hint[hint.index("redis-cli") :]
-    ran = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=10, check=True)
-    assert ran.stdout.strip() == "OK", ran

@@ -51,9 +51,9 @@ _LACKS = {
 
 def _worth(snapshot: Snapshot, shard: Shard, node: Node) -> _Worth:
     if node.alive is Known.NO:
-        return _Worth(node, Known.NO, "is dead")
+        return _Worth(node, Known.NO, "is down")
     if len(suspecting(snapshot, node)) >= snapshot.electorate.needed:
-        return _Worth(node, Known.NO, "is held for dead by a majority")
+        return _Worth(node, Known.NO, "is held for failed by a majority")
     if node.primary_id != shard.primary_id:
         return _Worth(node, Known.NO, "follows another replica")
     sync = sync_of(snapshot, node)

@@ -199,14 +199,15 @@ def test_a_frozen_node_that_the_others_hold_for_failed_is_still_the_frozen_node(
     assert "5 of 5 other nodes say fail" in about(health, "node-frozen", frozen).evidence
 
 
-SLOW_LOADING = ("key-load-delay 4000", "loading-process-events-interval-bytes 1024")
+SLOW_LOADING = ("key-load-delay 8000", "rdbcompression no")
+"""Eight milliseconds a key. A loading server looks at its clients after each 2 MB that it read."""
 
 
 @every_server
 def test_a_primary_that_loads_its_data(lab: LabMaker) -> None:
     one = lab(node_timeout_ms=LONG_MS, conf=SLOW_LOADING)
-    # Two thousand keys of one slot: eight seconds of loading.
-    script = "for i = 1, 2000 do redis.call('SET', KEYS[1] .. i, i) end"
+    # A thousand keys of 40 KB in one slot: eight seconds of loading.
+    script = "local value = string.rep('x', 40000) for i = 1, 1000 do redis.call('SET', KEYS[1] .. i, value) end"
     tag = next(word for word in "abcdefgh" if slot_of(one, "n1", f"{{{word}}}") <= 5460)
     one.say("n1", "EVAL", script, 1, f"{{{tag}}}")
     one.say("n1", "SAVE")

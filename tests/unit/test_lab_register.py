@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,41 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert register.names() == ("x",)
     register.create(entry("y"))
     assert register.octets() == {40}
+
+
+def test_a_lab_is_removed_whatever_stands_in_its_folder(tmp_path: Path) -> None:
+    register = Register(tmp_path / "home")
+    register.create(entry())
+    (register.folder("x") / "n1").mkdir()
+    (register.folder("x") / "n1" / "nodes.conf").write_text("")
+    (register.folder("x") / "stray").write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (register.folder("x") / "link").symlink_to(elsewhere)
+    register.remove("x")
+    assert register.names() == ()
+    assert elsewhere.exists()
+
+
+def test_a_lab_that_does_not_go_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(register_module, "_REMOVE_WITHIN_S", 0.1)
+    register = Register(tmp_path / "home")
+    register.create(entry())
+    (register.folder("x") / "n1").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(LabFault, match="cannot be removed"):
+        register.remove("x")
+    assert register.read("x") == entry()
+
+
+def test_the_lock_of_a_lab_that_is_gone_leaves_no_file(tmp_path: Path) -> None:
+    register = Register(tmp_path / "home")
+    with register.lock("x"):
+        register.create(entry())
+    assert [path.name for path in (register.home / ".locks").iterdir()] == ["x"]
+    with register.lock("x"):
+        register.remove("x")
+    assert not list((register.home / ".locks").iterdir())
 
 
 def test_a_folder_of_labs_is_for_its_user_alone(tmp_path: Path) -> None:

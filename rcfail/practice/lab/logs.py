@@ -28,7 +28,8 @@ class ServerFault(LabFault):
         self.node = node.name
         self.log = log_tail(node)
         said = f", it says: {_STAMP.sub('', self.log[-1])[:_LONGEST]}" if self.log else ""
-        super().__init__(message + said, "Keep the servers' folders with --keep, and read their logs.")
+        where = Path(node.folder) / LOG_FILE
+        super().__init__(message + said, f"Its log: {where}. Of an up that failed it is kept with --keep only.")
 
 
 def log_tail(node: NodeEntry) -> tuple[str, ...]:

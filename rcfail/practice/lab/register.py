@@ -6,10 +6,8 @@ becomes a server, so that a lab can be taken down from any shell, also when its 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,16 +15,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.vitals import Flavour
-from rcfail.errors import LabFault, OutOfTime, UsageFault
+from rcfail.errors import LabFault, UsageFault
+from rcfail.practice.lab.lock import held
 from rcfail.practice.lab.processes import Process
+from rcfail.practice.lab.removal import remove_folder
 from rcfail.practice.lab.wish import check_name
 
 SCHEMA = "rcfail-lab/1"
 ENTRY_FILE = "lab.json"
 _LOCK_WITHIN_S = 5.0
+_REMOVE_WITHIN_S = 5.0
 NOBODY_YET = NodeId("")
 _FEWEST_DIGITS = 4
 
@@ -154,7 +154,8 @@ class Register:
 
     def create(self, entry: LabEntry) -> None:
         """Make the folder of a new lab, with its entry in it from the first moment."""
-        fresh = self.home / f".new-{entry.name}-{os.getpid()}"
+        # Under the lab's lock nobody else makes one, so what stands there was left by a maker that was killed.
+        fresh = self.home / f".new-{entry.name}"
         self._reachable(fresh)
         _write(fresh / ENTRY_FILE, entry)
         fresh.rename(self.folder(entry.name))
@@ -191,8 +192,8 @@ class Register:
             return f"it is not what rcfail wrote ({type(error).__name__}: {error})"
 
     def remove(self, name: str) -> None:
-        """Delete the folder of a lab with all its data."""
-        shutil.rmtree(self.folder(name), ignore_errors=False)
+        """Delete the folder of a lab with all its data. Raises LabFault when it does not go: its entry then stays."""
+        remove_folder(self.folder(name), last=ENTRY_FILE, within_s=_REMOVE_WITHIN_S)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -202,25 +203,11 @@ class Register:
         """
         check_name(name)
         self._reachable(self.home / ".locks")
-        path = self.home / ".locks" / name
-        try:
-            handle = poll(
-                lambda: _locked(path),
-                lambda got: got is not None,
-                deadline=Deadline.after(_LOCK_WITHIN_S),
-                every_s=0.05,
-                waiting_for="the lock",
-            )
-        except OutOfTime as error:
-            message = f"another rcfail is at work on the lab {name}"
-            raise LabFault(message, "Wait until it is done, or choose another name.") from error
-        assert handle is not None
-        try:
+        with held(self.home / ".locks" / name, _LOCK_WITHIN_S, goes=lambda: not self.folder(name).exists()) as got:
+            if not got:
+                message = f"another rcfail is at work on the lab {name}"
+                raise LabFault(message, "Wait until it is done, or choose another name.")
             yield
-        finally:
-            if not self.folder(name).exists():
-                path.unlink(missing_ok=True)
-            os.close(handle)
 
     def _reachable(self, folder: Path) -> None:
         try:
@@ -240,19 +227,6 @@ def home_folder(environment: dict[str, str] | os._Environ[str]) -> Path:
     # The rules of XDG say to ignore a path that is not absolute.
     root = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
     return root / "rcfail" / "labs"
-
-
-def _locked(path: Path) -> int | None:
-    """An open, locked file, or None. Where the file was removed meanwhile, the lock would be on nothing."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), path.stat()):
-            return handle
-    except OSError:
-        pass
-    os.close(handle)
-    return None
 
 
 def _write(path: Path, entry: LabEntry) -> None:

@@ -14,7 +14,7 @@ from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
 from rcfail.health.verdict import Policy, Verdict
-from rcfail.render.facts import cluster_name, stray_notes
+from rcfail.render.facts import cluster_name, record_note, stray_notes
 from rcfail.render.outcome import Outcome
 from rcfail.rounds import Judge, Judged
 from rcfail.session import open_sight
@@ -64,7 +64,7 @@ def health(
     sight = open_sight(settings)
     judge = Judge(sight, thresholds, policy, SYSTEM_CLOCK, settings.limits.deadline_s)
     judged = judge.judge() if wait is None else judge.judge_until_ok(wait)
-    return outcome_of(judged, show_all, (*settings.target.notes, *_notes(judged, wait)))
+    return outcome_of(judged, show_all, (*settings.target.notes, *_notes(judged, wait, settings.target.record)))
 
 
 def outcome_of(judged: Judged, show_all: bool = False, notes: tuple[str, ...] = ()) -> Outcome:
@@ -84,12 +84,14 @@ def outcome_of(judged: Judged, show_all: bool = False, notes: tuple[str, ...] = 
     )
 
 
-def _notes(judged: Judged, wait: float | None) -> Iterator[str]:
+def _notes(judged: Judged, wait: float | None, record: str | None) -> Iterator[str]:
     diagnosis = judged.diagnosis
     yield from stray_notes(judged.looked.snapshot, (*diagnosis.findings, *diagnosis.ignored))
     if diagnosis.verdict is Verdict.WARNING and diagnosis.exit_code is ExitCode.OK:
         yield "ends with code 0 because of --fail-on critical"
-    if not judged.looked.agreed:
+    if record is not None:
+        yield record_note(record, judged.looked.snapshot.taken_at_unix_ms)
+    elif not judged.looked.agreed:
         yield f"what can pass by itself was not seen to stay: {_looks(judged.looked.rounds)}"
     if wait is not None:
         came = "until the verdict was OK" if diagnosis.exit_code is ExitCode.OK else "in vain for the verdict OK"

@@ -14,7 +14,7 @@ from rcfail.cluster.vitals import Flavour
 from rcfail.commands.options import Verb, settings_of
 from rcfail.errors import ConfigFault, UsageFault
 from rcfail.exits import ExitCode
-from rcfail.render.facts import seed_texts
+from rcfail.render.facts import record_note, seed_texts
 from rcfail.render.node_table import TableView, node_data, node_page
 from rcfail.render.outcome import ClusterName, Outcome
 from rcfail.render.words import SILENCE_WORDS
@@ -46,7 +46,9 @@ def nodes(ctx: click.Context, source: str | None) -> Outcome:
     fault = cannot_see(observation)
     if fault is not None:
         raise fault
-    notes = (*settings.target.notes, *_passed_over(observation))
+    record = settings.target.record
+    old = () if record is None else (record_note(record, observation.taken_at_unix_ms),)
+    notes = (*settings.target.notes, *_passed_over(observation), *old)
     answer = _first(observation)
     return _outcome(_view(answer), _name(observation, answer), notes)
 

@@ -16,7 +16,7 @@ from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
 from rcfail.health.wording import counted
 from rcfail.render.facts import seed_texts
-from rcfail.render.lines import Line, wrapped
+from rcfail.render.lines import Line, line
 from rcfail.render.outcome import ClusterName, Outcome, Trouble
 from rcfail.rounds import look_until_settled
 from rcfail.session import deadline_of, open_sight
@@ -63,8 +63,8 @@ def _saved(
     save(observation, file)
     answers, silences = len(observation.answers), len(observation.silences)
 
-    def page(width: int) -> Iterator[Line]:
-        yield from wrapped(f"saved {counted(answers, 'answer')} and {counted(silences, 'silence')} to {file}", width)
+    def page(_: int) -> Iterator[Line]:
+        yield line(f"saved {counted(answers, 'answer')} and {counted(silences, 'silence')} to {file}")
 
     return Outcome(
         command="record",

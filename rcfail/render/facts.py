@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -82,3 +83,12 @@ def stray_notes(snapshot: Snapshot, findings: Iterable[Finding] = ()) -> tuple[s
         for silence in strays
         if str(silence.endpoint) not in told
     )
+
+
+def record_note(path: str, taken_at_unix_ms: int) -> str:
+    """Tells that an answer is about the past, and how old it is."""
+    try:
+        taken = time.strftime("taken %Y-%m-%d %H:%M:%S UTC", time.gmtime(taken_at_unix_ms / 1000))
+    except (OverflowError, ValueError, OSError):  # a number in a file can be any
+        taken = "taken at no time that a calendar knows"
+    return f"read from the record {path}, {taken}"

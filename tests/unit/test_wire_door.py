@@ -18,7 +18,19 @@ from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Door, Reply
 from rcfail.wire.refusals import Refusal, RefusalKind
 from rcfail.wire.secret import NOBODY, Credentials, Secret
-from tests.unit.wire_servers import PARSERS, TURN_S, Behaviour, Call, array, bulk, closed_port, odd_server, speaker
+from tests.unit.wire_servers import (
+    PARSERS,
+    TURN_S,
+    Behaviour,
+    Call,
+    OddServer,
+    array,
+    bulk,
+    closed_port,
+    odd_server,
+    serving,
+    speaker,
+)
 
 READ_S = 0.25
 SLACK_S = 1.0  # for a loaded machine; what hangs would take far longer
@@ -33,6 +45,9 @@ def parser(request: pytest.FixtureRequest) -> Any:
 
 def door(parser: type[Any], credentials: Credentials = NOBODY, **bounds: Any) -> Door:
     return Door(credentials, Bounds(**{"connect_s": 1.0, "read_s": READ_S} | bounds), SYSTEM_CLOCK, parser)
+
+
+LOOPBACKS = ["127.0.0.1", *(["::1"] if has_ipv6_loopback() else [])]
 
 
 def ask(behave: Behaviour, the_door: Door, *commands: tuple[str, ...]) -> tuple[Reply, ...]:
@@ -117,6 +132,15 @@ def test_no_server_costs_more_than_the_bounds(behave: Behaviour, reason: Silence
         took = time.monotonic() - began
     assert silences(replies) == [reason]
     assert took < READ_S + SLACK_S
+
+
+@pytest.mark.parametrize("data", [b"*2147483647\r\n", b"*999999999999999999999\r\n+x\r\n"])
+def test_an_announced_array_costs_nothing_before_it_comes(data: bytes) -> None:
+    """With hiredis as the parser this is a list of 16 GB and 15 s; so the door does not take it, installed or not."""
+    began = time.monotonic()
+    replies = ask(say_at_once(data), Door(bounds=Bounds(read_s=READ_S)), ("INFO",))
+    assert silences(replies)[0] in (SilenceReason.TOO_SLOW, SilenceReason.GARBAGE)
+    assert time.monotonic() - began < READ_S + SLACK_S
 
 
 def test_a_server_that_closes_at_once(parser: type[Any]) -> None:
@@ -328,7 +352,14 @@ def test_after_a_failure_nothing_more_is_sent(parser: type[Any]) -> None:
     assert b"INFO" not in server.calls[0].received
 
 
-# Where no conversation begins
+# Where no conversation begins, and where one does
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_both_families_of_addresses_are_dialed(host: str, parser: type[Any]) -> None:
+    server = OddServer(say_at_once(b"+PONG\r\n"), host)
+    with serving(server):
+        assert door(parser).read(server.endpoint, [("PING",)], deadline=soon()) == ("PONG",)
 
 
 def test_nobody_listens(parser: type[Any]) -> None:

@@ -73,7 +73,8 @@ class OddServer:
     """A listening socket and a behaviour for each connection; `calls` are those that were made."""
 
     def __init__(self, behave: Behaviour, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.listener = socket.create_server((host, port), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, port), family=family, backlog=128)
         self.endpoint = Endpoint(host, self.listener.getsockname()[1])
         self.calls: list[Call] = []
         self._behave = behave
@@ -157,3 +158,12 @@ def closed_port() -> Endpoint:
     """Where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return Endpoint("127.0.0.1", listener.getsockname()[1])
+
+
+def has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

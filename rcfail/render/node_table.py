@@ -59,7 +59,7 @@ def tree(beliefs: Sequence[Belief]) -> Iterator[tuple[Branch, ...]]:
         yield tuple(_climb(top, below))
     while below:  # what is left follows itself in a ring
         first = min(below)
-        yield tuple(Branch(1, belief) for belief in below.pop(first))
+        yield tuple(Branch(0, belief) for belief in below.pop(first))
 
 
 def _climb(top: Belief, below: dict[NodeId, list[Belief]]) -> Iterator[Branch]:
@@ -78,7 +78,7 @@ def node_page(view: TableView, width: int) -> Iterator[Line]:
     for branches in tree(beliefs):
         yield EMPTY
         for depth, belief in branches:
-            yield from _row(depth, belief, belief.node_id in view.reply.myself, column, width)
+            yield from _row(view, depth, belief, column, width)
     yield from _problems(view.reply.table.problems, width)
 
 
@@ -94,15 +94,16 @@ def _title(view: TableView) -> str:
     return said
 
 
-def _row(depth: int, belief: Belief, myself: bool, column: int, width: int) -> Iterator[Line]:
+def _row(view: TableView, depth: int, belief: Belief, column: int, width: int) -> Iterator[Line]:
     margin = "  " * depth
     head = f"{margin}{belief.role.value:<7}  {_address(belief):<{column}}  {short(belief.node_id)}  "
-    facts = [f"epoch {belief.config_epoch}", *(["myself"] if myself else [])]
+    facts = [f"epoch {belief.config_epoch}", *(["myself"] if belief.node_id in view.reply.myself else [])]
     trouble = [flag for flag in belief.flags if flag not in _PROTOCOL_ROLES]
     if belief.link is not Link.CONNECTED:
         trouble.append(belief.link.value)
     if depth == 0 and belief.primary_id:
-        trouble.append(f"follows {short(belief.primary_id)}, not listed")
+        where = "in a ring" if belief.primary_id in view.reply.table.by_id else "not listed"
+        trouble.append(f"follows {short(belief.primary_id)}, {where}")
     if belief.address.hostname:
         facts.append(belief.address.hostname)
     style = Style.BAD if trouble else Style.PLAIN

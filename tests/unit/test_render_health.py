@@ -111,11 +111,14 @@ def test_a_page_is_as_it_was(name: str) -> None:
     assert_golden(f"health-{name}", page(PAGES[name]()))
 
 
-def test_the_whole_output_of_a_run_is_as_it_was(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_whole_output_of_a_run_is_as_it_was(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """From the record to stdout, with notes, as a pipe reads it."""
     stray = Silence(Endpoint("10.9.9.9", 7000), None, SilenceReason.REFUSED, "connection refused")
     observation = replica_dead().observe()
-    path = str(tmp_path / "r.json")
+    monkeypatch.chdir(tmp_path)
+    path = "r.json"  # the notes name it
     save(replace(observation, silences=(*observation.silences, stray)), path)
     ran = rcfail(capsys, "health", "--from-record", path, "--fail-on", "critical", "--ignore", "replica-missing")
     assert (ran.code, ran.err) == (0, "")

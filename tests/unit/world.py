@@ -59,7 +59,11 @@ class Member:
         address = f"{member.endpoint.host}:{member.endpoint.port}@{member.endpoint.port + 10000}"
         slots = [str(first) if first == last else f"{first}-{last}" for first, last in member.slots]
         fields = [member.node_id, address, flags, member.primary or "-", str(0 if myself else member.ping_sent)]
-        fields += [str(0 if myself else member.pong_received), str(member.epoch), "connected" if myself else member.link]
+        fields += [
+            str(0 if myself else member.pong_received),
+            str(member.epoch),
+            "connected" if myself else member.link,
+        ]
         return " ".join([*fields, *slots, *(member.open_slots if myself else ())])
 
 
@@ -113,8 +117,11 @@ class World:
         return "\n".join((*lines, *observer.extra_lines)) + "\n"
 
     def info_text(self, member: Member) -> str:
-        fields = self._info(member)
-        return "".join(f"{name}:{value}\r\n" for name, value in (fields | member.info).items() if value is not None)
+        """The section on keys has its title, for an empty database has no line of its own."""
+        fields = self._info(member) | member.info
+        lines = [f"{name}:{value}\r\n" for name, value in fields.items() if value is not None]
+        keys = [line for line in lines if line.startswith("db")]
+        return "".join([*(line for line in lines if line not in keys), "# Keyspace\r\n", *keys])
 
     def _info(self, member: Member) -> dict[str, str | None]:
         valkey = self.version.startswith(("9", "8.1.8"))
@@ -127,7 +134,7 @@ class World:
         fields |= {"loading": "0", "async_loading": "0", "rdb_bgsave_in_progress": "0"}
         fields |= {"rdb_last_bgsave_status": "ok", "aof_enabled": "0", "aof_last_write_status": "ok"}
         fields |= {"sync_full": "1", "sync_partial_ok": "0"}
-        top = self.members[member.primary] if member.primary in self.members else member
+        top = self.members.get(member.primary or member.node_id, member)
         stream = {"master_replid": top.node_id, "master_replid2": "0" * 40, "master_repl_offset": "5000"}
         stream |= {"second_repl_offset": "-1", "repl_backlog_active": "1", "repl_backlog_size": "1048576"}
         stream |= {"repl_backlog_histlen": "5000"}

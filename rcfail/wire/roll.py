@@ -96,6 +96,7 @@ def call(
     whose nodes all answered elsewhere is no row. One that nobody lists is: with the id that the Silence already
     expects, from an earlier round, or with none.
     """
+    answers = sorted(answers, key=lambda answer: answer.endpoint)
     listed = listings.by_others()
     heard = {own for own in map(claimed, answers) if own}
     named = [replace(answer, expected=_expected(answer, listed, heard)) for answer in answers]

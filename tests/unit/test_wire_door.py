@@ -27,6 +27,7 @@ from tests.unit.wire_servers import (
     array,
     bulk,
     closed_port,
+    has_ipv6_loopback,
     odd_server,
     serving,
     speaker,

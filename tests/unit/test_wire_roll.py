@@ -64,9 +64,9 @@ def test_every_listed_node_has_a_row_and_no_node_has_two(found: tuple[list[Answe
     assert {answer.endpoint for answer in kept} <= {answer.endpoint for answer in answers}
 
 
-@given(rounds(), st.randoms(use_true_random=False))
+@given(rounds())
 def test_the_order_in_which_nodes_answer_does_not_matter(
-    found: tuple[list[Answer], list[Silence], Listings], random: object
+    found: tuple[list[Answer], list[Silence], Listings],
 ) -> None:
     answers, silences, listings = found
     other = Listings()

@@ -48,7 +48,8 @@ def record(ctx: click.Context, file: str, force: bool) -> Outcome:
     except NothingSeen as fault:
         # That nobody answers is worth saving too: it is what the operator has to show.
         return _saved(file, fault.observation, ExitCode.UNKNOWN, (Trouble(fault.code, fault.message, fault.hint),))
-    return _saved(file, looked.observation, ExitCode.OK, (), settings.target.notes)
+    unsettled = () if looked.agreed else ("the looks did not agree, so its verdict offline may be stricter than now",)
+    return _saved(file, looked.observation, ExitCode.OK, (), (*settings.target.notes, *unsettled))
 
 
 def _saved(

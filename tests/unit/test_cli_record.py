@@ -108,3 +108,17 @@ def test_a_foreign_record_is_one_line_and_a_hint(capsys: Capsys, tmp_path: Path,
     error, hint = ran.err.splitlines()
     assert error.startswith("rcfail: error: ")
     assert "rcfail record" in hint
+
+
+def test_a_cluster_that_changes_at_every_look_is_saved_with_a_warning(
+    capsys: Capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = []
+    for letter in "abab":
+        world = World.of(3, 1)
+        world[letter].flags += ("fail?",)
+        script.append(world.observe())
+    live(monkeypatch, *script)
+    ran = rcfail(capsys, "record", str(tmp_path / "r.json"), "-o", "json")
+    assert ran.code == 0
+    assert "did not agree" in ran.document["notes"][0]

@@ -403,7 +403,7 @@ def test_dead_and_frozen_nodes_are_rows_and_cost_one_read_timeout(lab: LabMaker)
     assert took < 0.6 + SLACK_S
     began = time.monotonic()
     again = look_again(observation, door, deadline=Deadline.after(8.0))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.6
     assert [(each.expected, each.reason) for each in again.silences] == [
         (each.expected, each.reason) for each in observation.silences
     ]

@@ -144,9 +144,9 @@ def refusal_of(path: Path) -> ConfigFault:
         b'{"a":' * 100_000,
         b"\x1f\x8b",
         b"\x1f\x8bnot gzip",
-        gzip.compress(b"x" * 1000)[:30],
-        gzip.compress(b""),
-        gzip.compress(b"{}"),
+        gzip.compress(b"x" * 1000, mtime=0)[:20],
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"{}", mtime=0),
         b"a" * 40 + b" 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-16383\n",
     ],
 )
@@ -188,7 +188,7 @@ ODD: list[Any] = [None, True, -1, 10**30, 1.5, "", "x", "0 0", [], {}, [[]], [1,
 
 
 @given(where=st.sampled_from(PLACES), odd=st.sampled_from([*ODD, ...]))
-@settings(max_examples=1500)
+@settings(max_examples=500)
 def test_a_record_that_was_changed_is_read_or_refused(where: tuple[Any, ...], odd: Any) -> None:
     """Never any other exception; and what is read has only values of the types that it would have had."""
     document = json.loads(json.dumps(DOCUMENT))

@@ -61,10 +61,16 @@ def _two(snapshot: Snapshot, old: Node, new: Node, ranges: tuple[SlotRange, ...]
         of_node(old),
         f"{called(old)} (epoch {old.config_epoch}) and {called(new)} (epoch {new.config_epoch}) are both primaries of "
         f"{slots_text(ranges)}, and their data has one history{split}",
-        f"Both may take writes. When they hear of each other, {old.short} becomes a replica and "
-        f"{_apart(old, new)} thrown away.",
+        f"{_writes(old)} When they hear of each other, {old.short} becomes a replica and {_apart(old, new)} thrown away.",
         f"Keep clients away from the older one, and see what it hears: {redis_cli(old.endpoint, 'CLUSTER', 'NODES')}",
     )
+
+
+def _writes(old: Node) -> str:
+    """A primary that misses the majority refuses commands on keys after about a node timeout (clusterUpdateState)."""
+    if old.vitals is not None and old.vitals.cluster.state == "fail":
+        return f"{old.short} refuses writes by now (cluster_state:fail), but took them until then."
+    return "Both may take writes."
 
 
 def _apart(old: Node, new: Node) -> str:

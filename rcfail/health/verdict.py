@@ -63,9 +63,9 @@ def conclude(findings: Iterable[Finding], policy: Policy = Policy()) -> Diagnosi
     verdict = max((_OF_SEVERITY[finding.severity] for finding in kept), key=_ORDER.index, default=Verdict.OK)
     return Diagnosis(
         verdict=verdict,
-        serving=_promise(kept, Promise.SERVING, Severity.CRITICAL),
-        redundant=_promise(kept, Promise.REDUNDANT, Severity.WARNING),
-        failover_ready=_promise(kept, Promise.FAILOVER_READY, Severity.WARNING),
+        serving=_promise(ordered, Promise.SERVING, Severity.CRITICAL),
+        redundant=_promise(ordered, Promise.REDUNDANT, Severity.WARNING),
+        failover_ready=_promise(ordered, Promise.FAILOVER_READY, Severity.WARNING),
         findings=kept,
         ignored=tuple(finding for finding in ordered if finding.code in policy.ignore),
         exit_code=_exit(verdict, policy),

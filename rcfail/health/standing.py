@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
 
@@ -90,6 +90,16 @@ def peers(snapshot: Snapshot, node_id: NodeId) -> int:
     observers = sum(len(each.observers) for each in snapshot.groups)
     view = snapshot.by_observer.get(node_id)
     return observers - (1 if view is not None and view.reply is not None else 0)
+
+
+def strangers(snapshot: Snapshot) -> Iterator[Node]:
+    """Nodes that answer, are listed by nobody else, and list nobody else."""
+    for node in snapshot.nodes.values():
+        others = peers(snapshot, node.node_id)
+        if not others or len(node.unknown_to) < others or node.view is None or node.view.reply is None:
+            continue
+        if set(node.view.reply.table.by_id) <= {node.node_id}:
+            yield node
 
 
 def knowing(snapshot: Snapshot, node: Node) -> int:

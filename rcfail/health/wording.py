@@ -70,6 +70,11 @@ def rcfail(verb: str, endpoint: Endpoint | None, *words: str) -> str:
     return shlex.join(("rcfail", verb, *words, *(("-s", str(endpoint)) if endpoint else ())))
 
 
+def host_and_port(node: Node) -> tuple[str, str]:
+    """The node's address as two words of a command, or placeholders where there is none."""
+    return (node.endpoint.host, str(node.endpoint.port)) if node.endpoint else ("HOST", "PORT")
+
+
 def answering(snapshot: Snapshot, without: NodeId | None = None) -> Endpoint | None:
     """A node that answers and is not the one named: where the next command can be typed."""
     for view in snapshot.views:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rcfail.cluster.merge import merge
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health import standing
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds
 from rcfail.practice.lab.network import can_filter
 from rcfail.practice.lab.register import NodeEntry
+from rcfail.practice.lab.wish import Persistence
 from rcfail.wire.record import load
 from tests.real.conftest import LabMaker
 from tests.real.pictures import looking_at
@@ -321,6 +324,33 @@ def test_an_owner_that_lost_its_address(lab: LabMaker, server: ServerUnderTest) 
     assert "2 of 2 other nodes list it without an address" in said.evidence
     assert health.the("node-id-changed").severity == "warning"
     assert not {"node-failed", "node-silent", "node-unknown-to-some"} & set(health.codes)
+
+
+@every_server
+def test_a_primary_that_came_back_with_its_keys_and_a_new_id(lab: LabMaker) -> None:
+    """It claims the slot of its key, and nobody follows it. The order of the runbook brings the key back."""
+    one = lab(3, 0, persistence=Persistence.RDB)
+    lost, others = one.node("n2"), [one.node("n1"), one.node("n3")]
+    key = next(word for word in "abcdefghijkl" if slot_of(one, "n2", word) in range(5461, 10923))
+    one.say("n2", "SET", key, "kept")
+    one.say("n2", "SAVE")
+    one.kill("n2")
+    (Path(lost.folder) / "nodes.conf").unlink()
+    one.restart("n2")
+    one.wait(lambda: all(one.belief(each, lost).noaddr for each in others), "the old id to lose its address")
+    health = health_of(one, "--min-replicas", "0")
+    assert (health.exit_code, health.serving) == (CRITICAL, "no")
+    said = about(health, "node-noaddr", lost)
+    assert said.severity == "critical"
+    assert "listed as the owner of 5462 slots (5461-10922)" in said.evidence
+    assert "it claims 1 slot" in health.the("node-id-changed").evidence
+
+    for each in others:
+        one.say(each, "CLUSTER", "FORGET", lost.node_id)
+    found = replace(one.node("n2"), node_id=NodeId(one.text("n2", "CLUSTER", "MYID")))
+    one.talk.tell(found, "CLUSTER", "MEET", one.node("n1").host, one.node("n1").port)
+    one.wait(lambda: all(one.view(each).by_id[found.node_id].slots for each in others), "the claim to be followed")
+    assert one.ask("n2", "DBSIZE") == 1
 
 
 @every_server

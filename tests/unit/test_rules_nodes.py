@@ -326,6 +326,17 @@ class TestAddressLost:
         self.lose(world, "b1", ("noaddr",))
         assert codes(world.snapshot()) == [("node-noaddr", Severity.WARNING, "b1")]
 
+    def test_its_slots_count_as_lost_although_a_stranger_claims_them_for_itself(self) -> None:
+        """A process that lost its nodes.conf and kept its keys claims their slots with epoch 0; nobody follows."""
+        world = World.of(3, 0)
+        lost = self.lose(world, "b", ("noaddr",))
+        stranger = Member(node_id("e"), lost.endpoint, slots=lost.slots, epoch=0)
+        seen, alone = world.observe(), World([stranger]).observe().answers[0]
+        answers = (*seen.answers, replace(alone, expected=None))
+        snapshot = merge(replace(seen, answers=answers))
+        assert snapshot.nodes[node_id("b")].slots == ()
+        assert codes(snapshot) == [("node-id-changed", Severity.WARNING, "e"), ("node-noaddr", Severity.CRITICAL, "b")]
+
     def test_nobody_vouches_for_a_node_without_an_address(self) -> None:
         world = World.of(3, 1)
         self.lose(world, "b", ("noaddr",))

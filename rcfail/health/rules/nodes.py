@@ -8,7 +8,7 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
-from rcfail.health.rules import membership, silence
+from rcfail.health.rules import addresses, membership, silence
 from rcfail.health.standing import (
     Standing,
     dead_for_ms,
@@ -227,5 +227,6 @@ RULES = (
     node_loading,
     node_ghost,
     *silence.RULES,
+    *addresses.RULES,
     *membership.RULES,
 )

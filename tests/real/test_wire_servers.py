@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import signal
@@ -52,11 +53,12 @@ class Node:
         return Door(self.credentials).read(self.endpoint, commands, deadline=Deadline.after(10.0))
 
     def say(self, *command: str | int) -> None:
-        reply = Door(self.credentials).say(self.endpoint, command, deadline=Deadline.after(10.0))
+        patient = Door(self.credentials, Bounds(read_s=30.0))
+        reply = patient.say(self.endpoint, command, deadline=Deadline.after(30.0))
         assert reply == "OK", reply
 
-    def look(self, credentials: Credentials | None = None) -> Answer | Silence:
-        door = Door(self.credentials if credentials is None else credentials, Bounds(read_s=READ_S))
+    def look(self, credentials: Credentials | None = None, read_s: float = READ_S) -> Answer | Silence:
+        door = Door(self.credentials if credentials is None else credentials, Bounds(read_s=read_s))
         return Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(self.endpoint, Deadline.after(10.0))
 
     def answer(self, credentials: Credentials | None = None) -> Answer:
@@ -94,7 +96,7 @@ def running(path: str, folder: Path, words: tuple[str, ...], credentials: Creden
         node = Node(Endpoint("127.0.0.1", port), process, credentials)
         poll(
             lambda: node.ask("PING"),
-            lambda reply: not isinstance(reply, Refusal) or reply.kind is not RefusalKind.NO_ANSWER,
+            lambda reply: process.poll() is None and getattr(reply, "kind", None) is not RefusalKind.NO_ANSWER,
             deadline=Deadline.after(15.0),
             every_s=0.02,
             waiting_for=f"{path} to answer",
@@ -105,12 +107,15 @@ def running(path: str, folder: Path, words: tuple[str, ...], credentials: Creden
         process.wait(10)
 
 
-_PORTS = itertools.cycle(range(21_000, 22_700))
+PORTS_PER_WORKER = 100
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST = 21_000 + _WORKER % 16 * PORTS_PER_WORKER
+_PORTS = itertools.cycle(range(_FIRST, _FIRST + PORTS_PER_WORKER))
 
 
 def free_port() -> int:
-    """Below the system's own range, with the bus port 10,000 above it free too; not the one that was given last."""
-    for port in itertools.islice(_PORTS, 1700):
+    """One of this test worker's own, with the bus port 10,000 above it free too; not the one that was given last."""
+    for port in itertools.islice(_PORTS, PORTS_PER_WORKER):
         if bindable(port) and bindable(port + 10_000):
             return port
     raise AssertionError("no port is free")
@@ -237,16 +242,16 @@ def test_a_frozen_server_costs_the_read_timeout_and_no_more(start: Starter) -> N
 @every_server
 def test_a_loading_server_tells_what_it_can(start: Starter, server: ServerUnderTest) -> None:
     """It answers INFO and CONFIG; CLUSTER NODES too on Valkey from 8.0 on, on Redis not."""
-    # It answers after every 2 MB of its file: that are some 400 keys, and 0.1 s here.
-    slow = ("--key-load-delay", "250")
+    # It answers after every 2 MB of its file: that are some 400 keys, and 0.4 s here.
+    slow = ("--key-load-delay", "1000")
     debug = () if server.label.startswith("redis-6") else ("--enable-debug-command", "yes")
     first = start(*CLUSTER, *debug, "--rdbcompression", "no")
-    first.say("DEBUG", "POPULATE", 20_000, "key", 5_000)
+    first.say("DEBUG", "POPULATE", 5_000, "key", 5_000)
     first.say("SAVE")
     first.process.kill()
     first.process.wait(10)
-    node = start(*CLUSTER, *slow)
-    answer = node.answer()
+    answer = start(*CLUSTER, *slow).look(read_s=8.0)
+    assert isinstance(answer, Answer), answer
     assert answer.info is not None
     assert "\nloading:1" in answer.info
     assert answer.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from itertools import islice
 
@@ -136,20 +136,24 @@ def _is_ghost(snapshot: Snapshot, node: Node) -> bool:
     return not node.slots and (dead_for_ms(snapshot, node) or 0) > GHOST_AFTER_MS
 
 
-def unreached(snapshot: Snapshot) -> tuple[NodeId, ...]:
-    """The members for whose answer on the cluster bus every other node waits in vain, as far as views were looked at.
+def unreached(snapshot: Snapshot, among: Collection[NodeId]) -> frozenset[NodeId]:
+    """Which of these members every other node waits for in vain on the cluster bus, as far as views were looked at.
 
     A node that was restarted stays `fail` in all views for a while although the bus works again
     (clearNodeFailureIfNeeded, cluster_legacy.c): then no ping is outstanding. A node that can be reached
     by nobody but still reaches the others is never suspected, because its own pings count as a sign
     of life (data_received in clusterCron): then the outstanding ping is older than the node timeout.
     """
-    tables = [view for view in snapshot.by_observer.values() if view.reply]
-    # Whoever is unreached is so for the first observer too, or is the first observer itself.
-    doubted = set(_waits(tables[0])) if tables else set()
-    if len(tables) > 1 and tables[0].observer in _waits(tables[1]):
-        doubted.add(tables[0].observer)
-    return tuple(sorted(each for each in doubted if each and _all_wait(tables, each)))
+    doubted = set(among)
+    witnessed: set[NodeId] = set()
+    for view in islice((each for each in snapshot.by_observer.values() if each.reply), _MOST_LOOKED_AT):
+        waits = _waits(view)
+        listed = {each for each in doubted if each != view.observer and view.belief(each)}
+        witnessed |= listed & waits
+        doubted -= listed - waits
+        if not doubted:
+            break
+    return frozenset(doubted & witnessed)
 
 
 def _waits(view: View) -> frozenset[NodeId]:
@@ -167,15 +171,6 @@ def _waits(view: View) -> frozenset[NodeId]:
 def _in_vain(view: View, belief: Belief, ping_sent_unix_ms: int) -> bool:
     timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
     return ping_sent_unix_ms > 0 and (belief.flagged or _now_ms(view) - ping_sent_unix_ms > timeout_ms)
-
-
-def _all_wait(tables: Sequence[View], node_id: NodeId) -> bool:
-    others = (view for view in tables if view.observer != node_id)
-    said = ((view, view.belief(node_id)) for view in islice(others, _MOST_LOOKED_AT))
-    listing = [(view, belief) for view, belief in said if belief]
-    return bool(listing) and all(
-        _in_vain(view, belief, _pulse(view, node_id).ping_sent_unix_ms) for view, belief in listing
-    )
 
 
 def _heartbeat_ms(view: View, node_id: NodeId) -> int | None:

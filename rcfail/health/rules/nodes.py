@@ -91,7 +91,7 @@ def node_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 def bus_unreachable(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """A node answers clients, but every other node that gave a view waits in vain for it on the cluster bus."""
-    for node_id in _cut_off(snapshot, standings(snapshot)):
+    for node_id in sorted(_cut_off(snapshot, standings(snapshot))):
         node = snapshot.nodes[node_id]
         grave = bool(node.slots) and held_for_dead(snapshot, node)
         port = node.address.bus_port
@@ -193,9 +193,8 @@ def node_ghost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 def _cut_off(snapshot: Snapshot, stands: Mapping[NodeId, Standing]) -> frozenset[NodeId]:
     """The nodes that bus-unreachable is about."""
-    return frozenset(
-        each for each in unreached(snapshot) if stands.get(each) in _HEARD and not _just_started(snapshot.nodes[each])
-    )
+    heard = (each for each, stand in stands.items() if stand in _HEARD and not _just_started(snapshot.nodes[each]))
+    return unreached(snapshot, frozenset(heard))
 
 
 def _just_started(node: Node) -> bool:

@@ -61,7 +61,8 @@ def _two(snapshot: Snapshot, old: Node, new: Node, ranges: tuple[SlotRange, ...]
         of_node(old),
         f"{called(old)} (epoch {old.config_epoch}) and {called(new)} (epoch {new.config_epoch}) are both primaries of "
         f"{slots_text(ranges)}, and their data has one history{split}",
-        f"{_writes(old)} When they hear of each other, {old.short} becomes a replica and {_apart(old, new)} thrown away.",
+        f"{_writes(old)} When they hear of each other, {old.short} becomes a replica, and {_apart(old, new)} "
+        "thrown away.",
         f"Keep clients away from the older one, and see what it hears: {redis_cli(old.endpoint, 'CLUSTER', 'NODES')}",
     )
 

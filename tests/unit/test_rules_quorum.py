@@ -29,6 +29,7 @@ def test_a_spread_cluster_has_no_finding(primaries: int, hosts: int) -> None:
 def test_one_or_two_voters_are_always_fragile(primaries: int) -> None:
     (found,) = findings(World.of(primaries, 1))
     assert (found.code, found.severity) == ("quorum-fragile", Severity.WARNING)
+    assert found.evidence.endswith("it is needed" if primaries == 1 else "both are needed")
     assert "--ignore quorum-fragile" in found.hint
 
 
@@ -60,6 +61,7 @@ def test_two_of_three_voters_dead_is_a_lost_quorum(agreed: bool) -> None:
         "2 of 3 voters must stand together, and the largest group that we see is 1 (127.50.3.1:7000 (cccc"
         in found.evidence
     )
+    assert found.evidence.endswith("silent or dead: 127.50.1.1:7000 (aaaaaaaa) and 127.50.2.1:7000 (bbbbbbbb)")
     assert "TAKEOVER" not in found.hint
 
 
@@ -131,6 +133,13 @@ def test_the_hint_names_a_replica_on_a_host_that_does_not_become_too_full() -> N
 def test_the_hint_names_no_failover_where_none_helps() -> None:
     (found,) = findings(World.of(3, 1, hosts=2))
     assert "CLUSTER FAILOVER" not in found.hint
+
+
+def test_the_hint_asks_for_silent_nodes_first() -> None:
+    world = World.of(3, 1, hosts=2)
+    world["b1"].silence = SilenceReason.REFUSED
+    (found,) = findings(world)
+    assert found.hint.startswith(f"Bring back {world['b1'].endpoint} (b1000000) first")
 
 
 def with_zones(world: World, **zones: str) -> World:

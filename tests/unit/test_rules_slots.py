@@ -7,6 +7,7 @@ import pytest
 from rcfail.cluster.observation import SilenceReason
 from rcfail.health.diagnose import Rule
 from rcfail.health.finding import Finding, Severity, SubjectKind, Thresholds
+from rcfail.health.restart import comes_back_empty
 from rcfail.health.rules.open_slots import slot_migration_active, slots_open, slots_open_orphan
 from rcfail.health.rules.slots import (
     RULES,
@@ -57,7 +58,7 @@ def test_state_fail_of_all_nodes_is_one_finding_with_the_reason() -> None:
     assert found.subject.kind is SubjectKind.CLUSTER
     assert "5 of 5 nodes say cluster_state:fail" in found.evidence
     assert "2 of them with slots" in found.evidence
-    assert "reason: failed owners of 5461 slots (5 nodes)" in found.evidence
+    assert found.evidence.endswith("; reason: failed owners of 5461 slots (5 nodes)")
 
 
 def test_state_fail_of_one_replica_is_a_warning() -> None:
@@ -112,6 +113,7 @@ def test_slots_without_an_owner() -> None:
     found = the_one(world, slots_uncovered)
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, "100-199")
     assert "no owner in any of 6 views: 100 slots (100-199)" in found.evidence
+    assert the_one(world, cluster_state_fail).evidence.endswith("; reason: no owner for 100 slots (6 nodes)")
 
 
 def forget(world: World, observer: str, letter: str) -> None:
@@ -132,6 +134,20 @@ def test_an_owner_whom_one_of_five_has_forgotten_is_a_warning() -> None:
     world = World.of(5, 0)
     forget(world, "b", "a")
     assert the_one(world, slots_uncovered).severity is Severity.WARNING
+    forget(world, "c", "a")  # half of the other owners send nobody to it
+    assert the_one(world, slots_uncovered).severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("full_coverage", "said"),
+    [("yes", "and all other keys with them"), ("no", "all other keys are served"), (None, "and unless")],
+)
+def test_what_else_fails_depends_on_full_coverage(full_coverage: str | None, said: str) -> None:
+    world = World.of(3, 1)
+    world["a"].slots = ((0, 99), (200, 5460))
+    for member in world:
+        member.config["cluster-require-full-coverage"] = full_coverage
+    assert said in the_one(world, slots_uncovered).consequence
 
 
 def test_an_owner_whom_only_a_replica_has_forgotten_is_not_about_slots() -> None:
@@ -171,6 +187,15 @@ def test_nobody_is_told_to_start_a_primary_that_comes_back_empty(
     assert ("start the process of" in found.hint) != danger
 
 
+def test_a_replica_that_is_silent_brings_nothing_back() -> None:
+    world = World.of(3, 2)
+    world.kill("b1")
+    world["b2"].config["save"] = ""
+    snapshot = world.snapshot()
+    assert comes_back_empty(snapshot, snapshot.nodes[node_id("b1")]) == ()
+    assert comes_back_empty(snapshot, snapshot.nodes[node_id("b")]) == ()  # it lives
+
+
 def test_a_failed_owner_that_answers_again_is_still_critical_until_the_majority_drops_the_flag() -> None:
     world = World.of(3, 1)
     world.kill("b").silence = None
@@ -183,9 +208,11 @@ def test_a_failed_owner_that_answers_again_is_still_critical_until_the_majority_
 def test_a_fail_flag_that_only_one_replica_still_shows_is_a_warning() -> None:
     world = World.of(3, 1)
     world["c1"].sees[node_id("a")] = world["a"].line(flags=("fail",))
+    suspect(world, "a", "b1")
     found = the_one(world, slots_failed)
     assert found.severity is Severity.WARNING
     assert "1 of 5 other views" in found.evidence
+    assert findings(world, slots_suspected) == []
 
 
 def test_slots_of_a_node_that_was_replaced_are_no_finding() -> None:
@@ -207,18 +234,23 @@ def test_an_owner_that_the_majority_suspects_is_critical() -> None:
     found = the_one(world, slots_suspected)
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, node_id("a"))
     assert "fail? in 2 of 5 other views: 2 of the 2 slot owners that it takes to agree" in found.evidence
+    assert "soon it is declared failed" in found.consequence
 
 
 def test_an_owner_that_few_suspect_is_a_warning() -> None:
     world = World.of(3, 1)
     suspect(world, "a", "b", "c1")
-    assert the_one(world, slots_suspected).severity is Severity.WARNING
+    found = the_one(world, slots_suspected)
+    assert found.severity is Severity.WARNING
+    assert found.consequence.startswith("If a majority comes to suspect it")
 
 
 def test_with_two_voters_the_suspicion_of_all_others_is_critical_although_it_can_never_be_agreed() -> None:
     world = World.of(2, 0)
     world.kill("a", agreed=False)
-    assert the_one(world, slots_suspected).severity is Severity.CRITICAL
+    found = the_one(world, slots_suspected)
+    assert found.severity is Severity.CRITICAL
+    assert "without a quorum nobody replaces it" in found.consequence
 
 
 def cut_off(world: World, letter: str) -> None:
@@ -297,6 +329,13 @@ def test_slots_that_their_owner_does_not_claim() -> None:
     assert [each.code for each in findings(world)] == ["slots-not-claimed"]
 
 
+def test_slots_that_not_even_all_others_give_to_that_owner_are_one_range() -> None:
+    world = World.of(3, 1)
+    world["a"].sees[node_id("a")] = world["a"].line(slots=((100, 5460),)).replace(" master", " myself,master")
+    world["b"].sees[node_id("a")] = world["a"].line(slots=((0, 49), (100, 5460)))
+    assert "100 slots (0-99)" in the_one(world, slots_not_claimed).evidence
+
+
 def test_a_silent_owner_is_not_said_to_claim_nothing() -> None:
     world = World.of(3, 1)
     world["a"].silence = SilenceReason.CONNECT_TIMEOUT
@@ -363,8 +402,16 @@ def job(state: str, operation: str = "EXPORT") -> dict[str, str]:
     return {"name": "f" * 40, "operation": operation, "slot_ranges": "0-99", "state": state, **ends}
 
 
+def test_of_both_ends_of_a_migration_the_source_is_heard() -> None:
+    world = World.of(3, 1)
+    ends = {"source_node": node_id("b"), "target_node": node_id("a")}
+    world["a"].migrations = ({**job("receiving-snapshot", "IMPORT"), **ends},)
+    world["b"].migrations = ({**job("snapshotting"), **ends},)
+    assert "state snapshotting" in the_one(world, slot_migration_active).evidence
+
+
 def test_an_atomic_migration_is_told_once_and_as_an_info() -> None:
-    world = World.of(3, 1, hosts=3)
+    world = World.of(3, 1)
     world["a"].migrations = (job("snapshotting"), {**job("success"), "name": "e" * 40})
     world["b"].migrations = (job("receiving-snapshot", "IMPORT"),)
     world["b1"].migrations = ({**job("occurring-on-primary", "IMPORT"), "source_node": "", "target_node": ""},)
@@ -444,9 +491,12 @@ def test_a_failed_background_save_that_stops_nothing(config: dict[str, str]) -> 
     assert findings(bad_save(**config)) == []
 
 
-def test_a_failed_background_save_is_unknown_where_config_cannot_be_read() -> None:
-    world = bad_save(save=None)
-    world["a"].config["stop-writes-on-bgsave-error"] = None
+@pytest.mark.parametrize(
+    "missing", [("save",), ("stop-writes-on-bgsave-error",), ("save", "stop-writes-on-bgsave-error")]
+)
+def test_a_failed_background_save_is_unknown_where_config_cannot_be_read(missing: tuple[str, ...]) -> None:
+    world = bad_save()
+    world["a"].config |= dict.fromkeys(missing)
     found = the_one(world, writes_refused)
     assert found.severity is Severity.UNKNOWN
     assert "CONFIG GET is missing" in found.evidence
@@ -511,7 +561,8 @@ def test_a_failover_ends_its_own_pause() -> None:
     assert "UNPAUSE" not in the_one(paused("failover_in_progress"), writes_paused).hint
 
 
-def test_no_pause() -> None:
+@pytest.mark.parametrize("reason", ["none", "client_pause"])
+def test_no_pause(reason: str) -> None:
     world = World.of(3, 1)
-    world["a"].info |= {"paused_reason": "none", "paused_actions": "none", "paused_timeout_milliseconds": "0"}
+    world["a"].info |= {"paused_reason": reason, "paused_actions": "none", "paused_timeout_milliseconds": "0"}
     assert findings(world) == []

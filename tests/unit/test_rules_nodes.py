@@ -174,6 +174,14 @@ class TestSilent:
         assert (one.code, one.severity, one.subject.id) == ("node-silent", Severity.UNKNOWN, node_id("b"))
         assert conclude([one]).serving is Known.UNKNOWN
 
+    def test_a_replica_that_lost_its_link_speaks_against_a_silent_primary(self) -> None:
+        world = World.of(3, 1)
+        world["b"].silence = SilenceReason.REFUSED
+        world["b1"].info |= {"master_link_status": "down", "master_last_io_seconds_ago": "-1"}
+        one = only(world.snapshot())
+        assert one.severity is Severity.UNKNOWN
+        assert f"the link to it is down on {world['b1'].endpoint} (b1000000)" in one.evidence
+
     @pytest.mark.parametrize(("letter", "severity"), [("b", Severity.CRITICAL), ("b1", Severity.WARNING)])
     def test_silent_and_suspected_by_all_is_as_bad_as_failed(self, letter: str, severity: Severity) -> None:
         world = World.of(3, 1)

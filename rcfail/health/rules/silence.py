@@ -9,7 +9,7 @@ from rcfail.cluster.observation import AbsenceKind, Ask, Silence, SilenceReason
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
 from rcfail.health.finding import CLUSTER, Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
 from rcfail.health.standing import Standing, held_for_dead, standings
-from rcfail.health.wording import called, counted, duration, listing, loss, rcfail, redis_cli, tally, who
+from rcfail.health.wording import called, counted, duration, listing, loss, named, rcfail, redis_cli, tally, who
 
 ESSENTIAL = (Ask.INFO, Ask.CLUSTER_INFO, Ask.CLUSTER_NODES, Ask.CONFIG)
 """Without any of these a verdict would rest on a guess."""
@@ -87,10 +87,18 @@ def _unclear(snapshot: Snapshot, node: Node) -> Finding:
         "node-silent",
         Severity.UNKNOWN,
         of_node(node),
-        f"{who(snapshot, node)}, does not answer us: {why(node)}; {tally(snapshot, node)}",
+        f"{who(snapshot, node)}, does not answer us: {why(node)}; {tally(snapshot, node)}{_broken_links(snapshot, node)}",
         meaning,
         _hint(node),
     )
+
+
+def _broken_links(snapshot: Snapshot, node: Node) -> str:
+    """Replicas that lost their link to it: they notice a dead process at once, the bus only after the node timeout."""
+    shard = snapshot.shard_of(node.node_id)
+    replicas = snapshot.replicas_of(shard) if shard and shard.primary_id == node.node_id else ()
+    down = [each.node_id for each in replicas if each.vitals and each.vitals.replication.link_up is False]
+    return f", but the link to it is down on {named(snapshot, down)}" if down else ""
 
 
 def _many(snapshot: Snapshot, nodes: Sequence[Node]) -> Finding:

@@ -137,6 +137,7 @@ def test_a_dead_node_without_slots_becomes_a_ghost(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(450)
 def test_a_ghost_after_five_minutes(lab: LabMaker) -> None:
     one = lab()
     dead = one.replica_of("n1")

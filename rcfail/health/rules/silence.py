@@ -87,7 +87,8 @@ def _unclear(snapshot: Snapshot, node: Node) -> Finding:
         "node-silent",
         Severity.UNKNOWN,
         of_node(node),
-        f"{who(snapshot, node)}, does not answer us: {why(node)}; {tally(snapshot, node)}{_broken_links(snapshot, node)}",
+        f"{who(snapshot, node)}, does not answer us: {why(node)}; {tally(snapshot, node)}"
+        + _broken_links(snapshot, node),
         meaning,
         _hint(node),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
-from rcfail.cluster.nouns import Belief, NodeId, NodeTable, Role
+from rcfail.cluster.nouns import Belief, NodeId, Role
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.cluster.vitals import Configured, Replication, Vitals
 
@@ -207,24 +207,14 @@ def _lists(snapshot: Snapshot, voter: NodeId, replica: NodeId) -> bool:
 
 def _refusing_epochs(snapshot: Snapshot, voters: list[NodeId], claimed: Belief) -> list[int]:
     """Of each voter that would refuse: the epoch of an owner of a claimed slot that is above the claim's own."""
-    found: dict[int, int] = {}
-    refusing: list[int] = []
-    for voter in voters:
-        view = snapshot.by_observer.get(voter)
-        if view is None or view.reply is None:
+    found = dict.fromkeys(voters, 0)
+    for part in snapshot.stretches:
+        if not any(first <= part.last and part.first <= last for first, last in claimed.slots):
             continue
-        table = view.reply.table
-        if id(table) not in found:
-            found[id(table)] = _greatest_rival(table, claimed)
-        if found[id(table)] > claimed.config_epoch:
-            refusing.append(found[id(table)])
-    return refusing
-
-
-def _greatest_rival(table: NodeTable, claimed: Belief) -> int:
-    rivals = (each for each in table.beliefs if each.config_epoch > claimed.config_epoch and each.slots)
-    return max((each.config_epoch for each in rivals if _overlap(each, claimed)), default=0)
-
-
-def _overlap(one: Belief, other: Belief) -> bool:
-    return any(first <= end and start <= last for first, last in one.slots for start, end in other.slots)
+        for claim in part.claims:
+            if claim.config_epoch <= claimed.config_epoch:
+                continue
+            for voter in found.keys() & set(claim.observers):
+                belief = snapshot.by_observer[voter].belief(claim.node_id)
+                found[voter] = max(found[voter], belief.config_epoch if belief else 0)
+    return [epoch for epoch in found.values() if epoch > claimed.config_epoch]

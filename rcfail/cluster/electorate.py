@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rcfail.cluster.nouns import NodeId, NodeTable
 from rcfail.cluster.snapshot import Electorate, Known, View
 
 NODE_TIMEOUT_MS = 15_000
 """The default of config.c, used only where CONFIG GET gave nothing."""
+
+_UNFIT = frozenset({"fail", "fail?", "noaddr"})
 
 
 def electorate(voters: tuple[NodeId, ...], by_observer: Mapping[NodeId, View]) -> Electorate:
@@ -44,61 +46,58 @@ def _quorum(trust: _Trust, side: tuple[NodeId, ...], needed: int) -> Known:
 
 
 class _Trust:
-    """Which voters each observer lists without a fail flag. Equal tables are read once."""
+    """Whom each observer among the voters flags. Equal tables are read once, and flags are few: so it stays fast."""
 
     def __init__(self, voters: tuple[NodeId, ...], by_observer: Mapping[NodeId, View]) -> None:
         self._voters = voters
-        self._table_of = {each: id(view.reply.table) for each, view in by_observer.items() if view.reply}
         tables = {id(view.reply.table): view.reply.table for view in by_observer.values() if view.reply}
-        self._trusted = {key: frozenset(_unflagged(table, voters)) for key, table in tables.items()}
+        distrusted = {key: frozenset(_flagged(table, voters)) for key, table in tables.items()}
+        self._of = {each: distrusted[id(view.reply.table)] for each, view in by_observer.items() if view.reply}
+        self._by: dict[NodeId, set[NodeId]] = {}
         self.reachable = self.answering(voters)
+        for voter in self.reachable:
+            for each in self._of[voter]:
+                self._by.setdefault(each, set()).add(voter)
         self.anybody = bool(tables)
+        self._by_all = frozenset(voters).intersection(*distrusted.values())
 
     def answering(self, voters: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
         """Those that gave a table."""
-        return tuple(voter for voter in voters if voter in self._table_of)
+        return tuple(voter for voter in voters if voter in self._of)
 
     def side(self, voter: NodeId) -> tuple[NodeId, ...]:
         """A voter and all that it trusts and that do not distrust it; the silent ones may."""
-        mine = self._by(voter) or frozenset()
-        return tuple(each for each in self._voters if each == voter or (each in mine and self._returned(each, voter)))
+        apart = (self._of[voter] | self._by.get(voter, set())) - {voter}
+        return tuple(each for each in self._voters if each not in apart) if apart else self._voters
 
     def largest_hidden_side(self) -> int:
         """How many could stand together around a voter that is silent to us, and that somebody trusts."""
-        trusted = frozenset().union(*self._trusted.values()) if self._trusted else frozenset()
-        hidden = [voter for voter in self._voters if voter in trusted and voter not in self._table_of]
-        friends = (sum(1 for voter in self.reachable if each in (self._by(voter) or ())) for each in hidden)
+        hidden = [voter for voter in self._voters if voter not in self._of and voter not in self._by_all]
+        friends = (len(self.reachable) - len(self._by.get(each, ())) for each in hidden)
         return len(hidden) + max(friends, default=0)
 
-    def _by(self, observer: NodeId) -> frozenset[NodeId] | None:
-        key = self._table_of.get(observer)
-        return None if key is None else self._trusted[key]
 
-    def _returned(self, voter: NodeId, to: NodeId) -> bool:
-        theirs = self._by(voter)
-        return theirs is None or to in theirs
-
-
-def _unflagged(table: NodeTable, members: Iterable[NodeId]) -> Iterable[NodeId]:
+def _flagged(table: NodeTable, members: Iterable[NodeId]) -> Iterator[NodeId]:
+    """The members that a table flags, has no address for, or does not list."""
     for member in members:
         belief = table.by_id.get(member)
-        if belief is not None and not belief.flagged and not belief.noaddr:
+        if belief is None or not _UNFIT.isdisjoint(belief.flags):
             yield member
 
 
-def side_of(observer: NodeId, members: Iterable[NodeId], by_observer: Mapping[NodeId, View]) -> tuple[NodeId, ...]:
+def side_of(observer: NodeId, members: tuple[NodeId, ...], by_observer: Mapping[NodeId, View]) -> tuple[NodeId, ...]:
     """The members that `observer` lists without a fail flag and that, where they gave a table, list it so too."""
     view = by_observer.get(observer)
     if view is None or view.reply is None:
         return ()
-    trusted = frozenset(_unflagged(view.reply.table, members))
+    apart = frozenset(_flagged(view.reply.table, members))
     return tuple(
         member
         for member in members
-        if member == observer or (member in trusted and _answers_in_kind(member, observer, by_observer))
+        if member == observer or (member not in apart and _answers_in_kind(member, observer, by_observer))
     )
 
 
 def _answers_in_kind(member: NodeId, observer: NodeId, by_observer: Mapping[NodeId, View]) -> bool:
     other = by_observer.get(member)
-    return other is None or other.reply is None or any(_unflagged(other.reply.table, (observer,)))
+    return other is None or other.reply is None or not any(_flagged(other.reply.table, (observer,)))

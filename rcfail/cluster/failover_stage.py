@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 
 from rcfail.cluster.candidacy import Candidate, candidates
 from rcfail.cluster.dialect import election_delay_ms, vote_again_after_ms
@@ -14,6 +15,9 @@ from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot, View
 SPREAD_MS = 2000
 """After a majority suspects a primary, the verdict, a vote and a look at it take this long at most, and half a
 node timeout more: gossip reaches every node within that (clusterCron pings at half of it)."""
+
+_SAMPLE = 8
+"""Of how many voters the heartbeat times are read, at least: hundreds would say the same."""
 
 
 class Stage(StrEnum):
@@ -129,10 +133,14 @@ def _agreed_for_ms(snapshot: Snapshot, so_far: FailoverStage, timeout_ms: int) -
     A voter suspects when its oldest unanswered ping is one node timeout old (clusterCron). None: nobody
     waits for an answer, so the primary is back and the flag alone is left.
     """
-    views = (snapshot.by_observer.get(voter) for voter in so_far.suspecting)
-    waiting = (unanswered_ms(view, so_far.primary_id) for view in views if view is not None)
-    ages = sorted((age for age in waiting if age is not None), reverse=True)[: so_far.needed]
-    return max(0, ages[-1] - timeout_ms) if ages else None
+    known = [view for voter in so_far.suspecting if (view := snapshot.by_observer.get(voter)) is not None]
+    some = known[:: max(1, len(known) // _SAMPLE)]
+    waiting = (unanswered_ms(view, so_far.primary_id) for view in some)
+    ages = sorted((age for age in waiting if age is not None), reverse=True)
+    if not ages:
+        return None
+    share = min(1.0, so_far.needed / max(1, len(so_far.suspecting)))
+    return max(0, ages[ceil(share * len(ages)) - 1] - timeout_ms)
 
 
 def unanswered_ms(view: View, node_id: NodeId) -> int | None:

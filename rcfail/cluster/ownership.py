@@ -55,6 +55,7 @@ class _Claims:
         self._groups = groups
         self._observers: dict[frozenset[int], tuple[NodeId, ...]] = {}
         self._group_of = {observer: at for at, each in enumerate(groups) for observer in each.observers}
+        self._listed = _listed_by_others(groups)
 
     def __call__(self, sources: list[_Source]) -> tuple[Claim, ...]:
         """One claim a claimant, with the greatest epoch that anybody lists for it, confirmed ones first."""
@@ -71,10 +72,27 @@ class _Claims:
         if said_by not in self._observers:
             ids = (observer for at in said_by for observer in self._groups[at].observers)
             self._observers[said_by] = tuple(sorted(ids))
-        return Claim(claimant, epoch, self._group_of.get(claimant) in said_by, self._observers[said_by])
+        confirmed = claimant in self._listed and self._group_of.get(claimant) in said_by
+        return Claim(claimant, epoch, confirmed, self._observers[said_by])
+
+
+def _listed_by_others(groups: tuple[ViewGroup, ...]) -> frozenset[NodeId]:
+    """Everybody whom at least one other node lists; a single view has nobody else to ask.
+
+    A process that lost its nodes.conf but kept its keys claims their slots under a new id, with epoch 0
+    (verifyClusterConfigWithData). Nobody follows a stranger: clients are never sent there.
+    """
+    alone = sum(len(each.observers) for each in groups) == 1
+    return frozenset(
+        belief.node_id
+        for each in groups
+        for belief in each.table.beliefs
+        if alone or (not belief.handshake and (len(each.observers) > 1 or belief.node_id != each.observers[0]))
+    )
 
 
 def _owner(claims: tuple[Claim, ...], by_observer: Mapping[NodeId, View]) -> NodeId | None:
+    """The first confirmed claim; without one, the first of a node that could not be asked."""
     for claim in claims:
         view = by_observer.get(claim.node_id)
         if claim.confirmed or view is None or view.reply is None:

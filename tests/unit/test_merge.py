@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rcfail.cluster.merge import merge
-from rcfail.cluster.nouns import Role
+from rcfail.cluster.nouns import Endpoint, Role
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, Observation, Silence, SilenceReason
 from rcfail.cluster.snapshot import Known, Snapshot
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds
 from rcfail.health.verdict import Diagnosis, Verdict, conclude
-from tests.unit.world import World, node_id
+from tests.unit.world import Member, World, node_id
 
 A, B, C = node_id("a"), node_id("b"), node_id("c")
 
@@ -231,3 +231,13 @@ def test_a_silence_never_makes_it_better(seed: int, data: st.DataObject) -> None
         assert part.electorate.quorum is not Known.YES or whole.electorate.quorum is Known.YES
     for each, node in part.nodes.items():
         assert node.alive is not Known.YES or whole.nodes[each].alive is Known.YES
+
+
+def test_a_stranger_that_claims_slots_owns_none_and_a_node_alone_owns_its_own() -> None:
+    world = World.of(3, 0)
+    stranger = Member(node_id("e"), Endpoint("127.50.9.1", 7900), slots=((0, 16383),), epoch=99)
+    seen, foreign = world.observe(), World([stranger]).observe()
+    both = merge(replace(seen, answers=(*seen.answers, replace(foreign.answers[0], expected=None))))
+    assert both.nodes[node_id("e")].slots == ()
+    assert {owner for part in both.stretches if (owner := part.owner)} == {node_id("a"), node_id("b"), node_id("c")}
+    assert merge(foreign).nodes[node_id("e")].slots == ((0, 16383),)

@@ -8,6 +8,7 @@ from rcfail.cluster.candidacy import Candidate, Obstacle, candidates, candidates
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
 from rcfail.cluster.failover_stage import FailoverStage, Stage, awaited, failover_stage
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
+from rcfail.health import restart
 from rcfail.health.finding import Finding, Severity, Thresholds, of_shard
 from rcfail.health.wording import (
     answering,
@@ -211,6 +212,8 @@ def _start_again(snapshot: Snapshot, shard: Shard) -> str:
     primary = snapshot.nodes[shard.primary_id]
     if primary.view is not None:
         return f"Wait for it: {rcfail('health', answering(snapshot), '--wait', '60s')}"
+    if danger := restart.warning(snapshot, (primary,), "failover-blocked"):
+        return danger
     start = f"Start {called(primary)} again, it has the newest data"
     return f"{start}; if it is gone for good: rcfail explain failover-blocked"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.health import restart
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
 from rcfail.health.rules import addresses, membership, silence
 from rcfail.health.standing import (
@@ -59,12 +60,18 @@ def node_failed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"{loss(snapshot, node)}."
             if stand is Standing.FAILED
             else "Whoever holds it for failed sends it nothing, and takes the flag away only after it was heard again.",
-            f"Look at the process on {node.host or 'its host'} and start it again; then: "
-            f"{redis_cli(node.endpoint, 'CLUSTER', 'INFO')}"
+            _start_it(snapshot, node)
             if stand is Standing.FAILED
             else f"See what it thinks of the others: {rcfail('nodes', node.endpoint)}",
             _OWNER if grave else None,
         )
+
+
+def _start_it(snapshot: Snapshot, node: Node) -> str:
+    start = f"Look at the process on {node.host or 'its host'} and start it again; then"
+    return (
+        restart.warning(snapshot, (node,), "node-failed") or f"{start}: {redis_cli(node.endpoint, 'CLUSTER', 'INFO')}"
+    )
 
 
 def node_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:

@@ -115,10 +115,12 @@ def flagged_by(node: Node) -> tuple[NodeId, ...]:
 def held_for_dead(snapshot: Snapshot, node: Node) -> bool:
     """True when a majority of all voters flags the node, or everybody else does who answers and lists it."""
     flagged = flagged_by(node)
+    if not flagged:
+        return False
     voters = set(snapshot.electorate.voters)
     if sum(1 for each in flagged if each in voters) >= snapshot.electorate.needed:
         return True
-    return bool(flagged) and len(flagged) == knowing(snapshot, node)
+    return len(flagged) == knowing(snapshot, node)
 
 
 def dead_for_ms(snapshot: Snapshot, node: Node) -> int | None:

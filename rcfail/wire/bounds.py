@@ -29,7 +29,7 @@ class Bounds:
 
     connect_s: float = 1.0
     read_s: float = 2.0
-    reply_bytes: int = 64 * MIB
+    reply_bytes: int = 16 * MIB
     resolve_s: float = 2.0
 
 

@@ -8,20 +8,25 @@ from typing import TypeVar
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId
-from rcfail.cluster.observation import Answer, Observation, Silence, SilenceReason
+from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Observation, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.wire.asks import Questioner
 from rcfail.wire.bounds import Unheard
 from rcfail.wire.dial import addresses_of, literal
 from rcfail.wire.door import Door
 from rcfail.wire.pool import Pool
-from rcfail.wire.roll import Listings, call, claimed
+from rcfail.wire.roll import MOST_NODES, Listings, call, claimed
 
 Row = TypeVar("Row", Answer, Silence)
 
 NODES_AT_ONCE = 64
 SLOW_SILENCE_MS = 500
 """A second look does not wait again for a silence that took this long."""
+
+_TOO_MANY = Absence(
+    AbsenceKind.MALFORMED,
+    f"left out: with it there are more than {MOST_NODES} nodes, or more contradictions than any cluster has",
+)
 
 
 def crawl(
@@ -161,6 +166,8 @@ class _Crawler:
         if isinstance(ended, Silence):
             self._silences.append(self._named(ended))
             return
+        if ended.nodes and not self._listings.has_room_for(ended.nodes):
+            ended = replace(ended, nodes=None, absences={**ended.absences, Ask.CLUSTER_NODES: _TOO_MANY})
         self._answers.append(self._named(ended))
         own = claimed(ended)
         if own:

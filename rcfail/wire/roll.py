@@ -8,10 +8,19 @@ Every id gets exactly one row: an Answer in which it says who it is, or an Answe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from rcfail.cluster.nouns import Belief, Endpoint, NodeId, NodesReply
+from rcfail.cluster.nouns import SLOT_COUNT, Belief, Endpoint, NodeId, NodesReply, SlotRange
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
+
+MOST_NODES = 10_000
+MOST_OPINIONS = 2_500_000
+MOST_CLAIMED_SLOTS = 16 * SLOT_COUNT
+"""What can be judged in some seconds: nodes, nodes times tables that differ, slots of all claims that differ. Redis
+Cluster is made for some 1,000 nodes; 1,500 that all disagree still fit, and so does every slot claimed 16 times."""
+
+_NONE: frozenset[NodeId] = frozenset()
 
 
 class Listings:
@@ -25,6 +34,8 @@ class Listings:
         self._told_by_others: set[int] = set()
         self._places: dict[Endpoint, set[NodeId]] = {}
         self._ids: set[NodeId] = set()
+        self._claims: set[tuple[NodeId, int, tuple[SlotRange, ...]]] = set()
+        self._claimed_slots = 0
 
     def add(self, reply: NodesReply) -> list[tuple[Endpoint, NodeId]]:
         """Take a reply in, and return what it lists that no reply listed before: where, and whom."""
@@ -43,10 +54,22 @@ class Listings:
                 new.extend(self._note(told[key]))
         return new
 
+    def has_room_for(self, reply: NodesReply) -> bool:
+        """Whether with this reply the most that can be judged is still not passed."""
+        if id(reply.table) in self._first:
+            return True
+        ids = len(self._ids) + len(reply.table.by_id.keys() - self._ids)
+        fresh = {_claim_of(belief) for belief in reply.table.beliefs if id(belief) not in self._beliefs} - self._claims
+        slots = self._claimed_slots + sum(last - first + 1 for _, _, ranges in fresh for first, last in ranges)
+        return ids <= MOST_NODES and ids * (len(self._first) + 1) <= MOST_OPINIONS and slots <= MOST_CLAIMED_SLOTS
+
     def _note(self, belief: Belief) -> list[tuple[Endpoint, NodeId]]:
         if belief.handshake:
             return []
         self._ids.add(belief.node_id)
+        if (claim := _claim_of(belief)) not in self._claims:
+            self._claims.add(claim)
+            self._claimed_slots += belief.slot_count
         place = _place_of(belief)
         if place is None:
             return []
@@ -57,9 +80,9 @@ class Listings:
     def ids(self) -> frozenset[NodeId]:
         return frozenset(self._ids)
 
-    def at(self, place: Endpoint) -> frozenset[NodeId]:
+    def at(self, place: Endpoint) -> AbstractSet[NodeId]:
         """The ids that any view lists there."""
-        return frozenset(self._places.get(place, ()))
+        return self._places.get(place, _NONE)
 
     def by_others(self) -> Mapping[Endpoint, frozenset[NodeId]]:
         """The same for every place, without what only the node says of itself."""
@@ -75,6 +98,10 @@ class Listings:
 def _own(reply: NodesReply) -> set[int]:
     by_id = reply.table.by_id
     return {id(by_id[node_id]) for node_id in reply.myself if node_id in by_id}
+
+
+def _claim_of(belief: Belief) -> tuple[NodeId, int, tuple[SlotRange, ...]]:
+    return belief.node_id, belief.config_epoch, belief.slots
 
 
 def _place_of(belief: Belief) -> Endpoint | None:
@@ -111,7 +138,8 @@ def call(
         covered.update(missing)
         if not ids:
             rows.append(silence)
-    rows.extend(_without_place(node_id, answers, listings) for node_id in sorted(listings.ids - covered))
+    answered = _answered_at(answers, listings)
+    rows.extend(_without_place(node_id, answered.get(node_id)) for node_id in sorted(listings.ids - covered))
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
 
 
@@ -140,13 +168,21 @@ def _one_each(answers: Sequence[Answer], listed: Mapping[Endpoint, frozenset[Nod
     return list(kept.values())
 
 
-def _without_place(node_id: NodeId, answers: Sequence[Answer], listings: Listings) -> Silence:
-    """The row of an id with no silent address of its own."""
+def _answered_at(answers: Sequence[Answer], listings: Listings) -> Mapping[NodeId, Answer]:
+    """The first answer that came from a place where the id is listed."""
+    found: dict[NodeId, Answer] = {}
     for answer in answers:
-        if node_id in listings.at(answer.endpoint):
-            text = f"{claimed(answer) or 'another node'} answers there"
-            return Silence(answer.endpoint, node_id, SilenceReason.ANOTHER_NODE, text)
-    return Silence(None, node_id, SilenceReason.NO_ADDRESS, "no view prints an address for it")
+        for node_id in listings.at(answer.endpoint):
+            found.setdefault(node_id, answer)
+    return found
+
+
+def _without_place(node_id: NodeId, answer: Answer | None) -> Silence:
+    """The row of an id with no silent address of its own."""
+    if answer is None:
+        return Silence(None, node_id, SilenceReason.NO_ADDRESS, "no view prints an address for it")
+    text = f"{claimed(answer) or 'another node'} answers there"
+    return Silence(answer.endpoint, node_id, SilenceReason.ANOTHER_NODE, text)
 
 
 def _place(silence: Silence) -> Endpoint:

@@ -6,6 +6,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes tells of the machine only. CI repeats the same examples, so a failure there is news.
+settings.register_profile("rcfail", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("rcfail")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

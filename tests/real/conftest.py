@@ -49,10 +49,13 @@ class LabMaker(Protocol):
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `every_server` runs once on each, with --servers all."""
-    if metafunc.definition.get_closest_marker("every_server") is None or "server" not in metafunc.fixturenames:
+    """A test marked `every_server` runs once on each, with --servers all; `but` names one that it cannot be told of."""
+    marker = metafunc.definition.get_closest_marker("every_server")
+    if marker is None or "server" not in metafunc.fixturenames:
         return
-    chosen = all_servers() if metafunc.config.getoption("--servers") == "all" else (default_server(),)
+    servers = all_servers() if metafunc.config.getoption("--servers") == "all" else (default_server(),)
+    but = marker.kwargs.get("but")
+    chosen = [each for each in servers if but is None or not each.label.startswith(but)]
     metafunc.parametrize("server", chosen, ids=[each.label for each in chosen], indirect=True)
 
 

@@ -109,11 +109,12 @@ def test_no_majority_is_left(lab: LabMaker) -> None:
     one.wait(lambda: one.vitals("n3").cluster.state == "fail", "n3 to stop")
     health = health_of(one)
     assert (health.exit_code, health.failover_ready) == (CRITICAL, "no")
-    found = health.all_of("failover-blocked")
-    assert {each.id for each in found} == {one.node("n1").node_id, one.node("n2").node_id}
-    assert all("1 of 3 voters can still vote together and 2 must" in each.evidence for each in found)
+    found = health.the("failover-blocked")
+    assert found.kind == "cluster"
+    assert all(str(one.node(each).endpoint) in found.evidence for each in ("n1", "n2"))
+    assert "1 of 3 voters can still vote together and 2 must" in found.evidence
     assert "failover-pending" not in health.codes
-    assert all("TAKEOVER" not in each.hint for each in found)
+    assert "TAKEOVER" not in found.hint
 
 
 @every_server
@@ -142,7 +143,7 @@ def test_the_only_replica_is_told_not_to_stand(lab: LabMaker) -> None:
     health = health_of(one)
     found = health.the("failover-blocked")
     assert (health.exit_code, found.severity, found.id) == (CRITICAL, "critical", one.node("n1").node_id)
-    assert f"cluster-replica-no-failover is set on it: {replica.endpoint}" in found.evidence
+    assert f"{replica.endpoint} ({replica.node_id[:8]}): cluster-replica-no-failover is set on it" in found.evidence
     assert "failover-disabled" not in health.codes
     assert run_hint(found.hint) == "OK"
     one.wait(lambda: one.vitals(replica).replication.role == "master", "the replica to be promoted")
@@ -172,7 +173,7 @@ def test_the_data_is_too_old(lab: LabMaker) -> None:
     before = health_of(one)
     assert before.exit_code == WARNING
     assert before.codes == dict.fromkeys(("failover-disabled", "replica-missing", "replica-link-down"), "warning")
-    assert "not promoted by itself any more: the limit is 3.0 s" in before.the("replica-link-down").consequence
+    assert "not promoted by itself any more: the limit is 3 s" in before.the("replica-link-down").consequence
     one.kill("n1")
     await_failed(one, "n1", "n2", "n3", replica)
     found = health_of(one).the("failover-blocked")
@@ -193,10 +194,8 @@ def test_the_age_of_the_data_is_unknown_after_a_restart(lab: LabMaker) -> None:
     one.restart(replica)
     await_failed(one, "n1", "n2", "n3", replica)
     found = health_of(one).the("failover-blocked")
-    assert (
-        f"it was restarted and not in sync since, so the age of its data is unknown: {replica.endpoint}"
-        in found.evidence
-    )
+    said = "it was restarted and not in sync since, so the age of its data is unknown"
+    assert f"{replica.endpoint} ({replica.node_id[:8]}): {said}" in found.evidence
     for _ in every(0.1, 4.0):
         assert one.vitals(replica).replication.role == "slave"
 
@@ -243,7 +242,7 @@ def test_both_ends_of_a_shard_are_dead(lab: LabMaker) -> None:
     await_failed(one, "n1", "n2", "n3")
     await_failed(one, replica, "n2", "n3")
     found = health_of(one).the("failover-blocked")
-    assert f"it is down: {replica.endpoint}" in found.evidence
+    assert f"{replica.endpoint} ({replica.node_id[:8]}): it is down" in found.evidence
 
 
 @every_server
@@ -260,18 +259,17 @@ def test_the_replica_is_cut_off_from_the_voters(lab: LabMaker) -> None:
     assert "it reaches 0 of the 2 voters that it needs" in found.evidence
 
 
-@every_server
+# Valkey 9.1 asks for votes as soon as it hears the verdict: there is no time to freeze a voter.
+@pytest.mark.every_server(but="valkey-9.1")
 def test_the_last_vote_failed(lab: LabMaker, server: ServerUnderTest) -> None:
     """One of the two voters is frozen while the replica asks, and goes on when the vote has expired."""
-    if server.label.startswith("valkey-9.1"):
-        pytest.skip("Valkey 9.1 asks for votes as soon as it hears the verdict: there is no time to freeze a voter")
-    one = lab(node_timeout_ms=2000)
+    one = lab(node_timeout_ms=4000)
     replica = one.replica_of("n1")
     one.kill("n1")
     await_failed(one, "n1", replica)
     one.freeze("n3")
     one.wait(lambda: one.vitals(replica).cluster.messages.get("auth-req_sent"), "the replica to ask for votes")
-    for _ in every(0.5, 4.5):
+    for _ in every(0.5, 8.5):  # a vote counts for two node timeouts
         pass
     one.thaw("n3")
     one.wait(lambda: not one.belief("n2", "n3").flagged and not one.belief(replica, "n3").flagged, "n3 to be back")
@@ -279,7 +277,7 @@ def test_the_last_vote_failed(lab: LabMaker, server: ServerUnderTest) -> None:
     found = health_of(one).the("failover-blocked")
     assert f"replica {replica.endpoint}" in found.evidence
     assert "was not elected in the" in found.evidence
-    assert "4 node timeouts (8.0 s)" in found.evidence
+    assert "4 node timeouts (16 s)" in found.evidence
     one.wait(lambda: one.vitals(replica).replication.role == "master", "the next vote")
 
 

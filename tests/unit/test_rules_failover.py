@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, SilenceReason
-from rcfail.health.finding import Finding, Severity, Thresholds
+from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.rules.failover import RULES
 from tests.unit.world import NOW_UNIX_MS, World, node_id
 
@@ -106,9 +106,9 @@ def test_each_cause_names_its_replica_and_like_ones_are_said_together() -> None:
     found = the(world)
     assert (found.code, found.severity) == ("failover-blocked", Severity.CRITICAL)
     assert found.evidence.endswith(
-        "is failed and will not be replaced by itself: cluster-replica-no-failover is set on it: 127.50.2.1:8000 "
-        "(a1000000) and 127.50.3.1:9000 (a2000000); its data is 500 s old and the limit is 175 s: 127.50.1.1:10000 "
-        "(a3000000); it is down: 127.50.2.1:11000 (a4000000)"
+        "is failed and will not be replaced by itself: 127.50.2.1:8000 (a1000000) and 127.50.3.1:9000 (a2000000): "
+        "cluster-replica-no-failover is set on it; 127.50.1.1:10000 (a3000000): its data is 500 s old and the limit is "
+        "175 s; 127.50.2.1:11000 (a4000000): it is down"
     )
     assert found.hint.endswith("redis-cli -h 127.50.2.1 -p 8000 CONFIG SET cluster-replica-no-failover no")
 
@@ -123,7 +123,7 @@ def test_a_stale_epoch_blocks() -> None:
     world = with_dead_primary()
     for letter in ("b", "c"):
         world[letter].sees = {A: world["a"].line(epoch=8)}
-    assert "it knows epoch 1 for its slots, and 2 voters know 8: 127.50.2.1:8000" in the(world).evidence
+    assert "127.50.2.1:8000 (a1000000): it knows epoch 1 for its slots, and 2 voters know 8" in the(world).evidence
 
 
 @pytest.mark.parametrize("primaries", [1, 2])
@@ -136,13 +136,16 @@ def test_the_dead_primary_is_missing_for_the_majority(primaries: int) -> None:
     assert "takeover" not in found.hint.lower()
 
 
-def test_no_quorum_blocks_every_shard_that_is_out() -> None:
+def test_no_quorum_blocks_all_shards_that_are_out_in_one_finding() -> None:
     world = World.of(5, 1)
     for letter in "abc":
         world.kill(letter)
-    found = findings(world)
-    assert [each.subject.id[0] for each in found] == ["a", "b", "c"]
-    assert all("2 of 5 voters can still vote together and 3 must" in each.evidence for each in found)
+    found = the(world)
+    assert (found.code, found.severity, found.subject) == ("failover-blocked", Severity.CRITICAL, CLUSTER)
+    assert found.evidence.startswith(
+        "3 lost primaries of 9830 slots (0-3275, 3276-6552, 6553-9829) will not be replaced"
+    )
+    assert "2 of 5 voters can still vote together and 3 must" in found.evidence
 
 
 def test_a_restarted_primary_without_a_replica_is_waited_for() -> None:
@@ -195,7 +198,8 @@ def test_nobody_may_take_over(info: dict[str, str | None], config: dict[str, str
     world["a1"].config |= config
     found = the(world)
     assert (found.code, found.severity, found.subject.id) == ("failover-disabled", Severity.WARNING, A)
-    assert f"none of the 1 living replica of 127.50.1.1:7000 (aaaaaaaa) may be promoted: {said}" in found.evidence
+    who = "the only living replica of 127.50.1.1:7000 (aaaaaaaa) may not be promoted: 127.50.2.1:8000 (a1000000)"
+    assert f"{who}: {said}" in found.evidence
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,25 @@ def test_a_link_that_is_down() -> None:
     world["a1"].info |= DOWN
     found = the(world, "replica-link-down")
     assert (found.severity, found.subject.id) == (Severity.WARNING, A1)
-    assert "has no link to its primary 127.50.1.1:7000 (aaaaaaaa) for 5.0 s" in found.evidence
+    assert "has no link to its primary 127.50.1.1:7000 (aaaaaaaa) for 5 s" in found.evidence
     assert "For 3 min more it can still be promoted" in found.consequence
     assert codes(world) == ["replica-link-down", "replica-missing"]
+
+
+@pytest.mark.parametrize(
+    ("sibling", "broken"),
+    [
+        ({}, (Promise.REDUNDANT,)),
+        ({"cluster-replica-no-failover": "yes"}, (Promise.REDUNDANT, Promise.FAILOVER_READY)),
+    ],
+)
+def test_a_sibling_that_can_be_promoted_keeps_the_shard_ready(
+    sibling: dict[str, str | None], broken: tuple[Promise, ...]
+) -> None:
+    world = World.of(3, 2)
+    world["a1"].info |= DOWN
+    world["a2"].config |= sibling
+    assert the(world, "replica-link-down").impairs == broken
 
 
 def test_a_primary_that_shows_the_replica_online_does_not_make_a_dead_link_a_copy() -> None:
@@ -342,7 +358,7 @@ def test_without_info_the_old_primarys_own_view_tells() -> None:
     world = World.of(3, 1)
     two_primaries(world)
     world["a"].absences = {Ask.INFO: Absence(AbsenceKind.NOT_PERMITTED)}
-    assert "its own writes are thrown away" in the(world, "primaries-two-in-shard").consequence
+    assert "what it wrote since is thrown away" in the(world, "primaries-two-in-shard").consequence
 
 
 def test_a_quarrel_between_strangers_is_no_shard() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from rcfail.cluster.candidacy import PING_REPLICA_PERIOD_S, never_linked, validity_window_s
+from rcfail.cluster.candidacy import (
+    PING_REPLICA_PERIOD_S,
+    candidates_by_themselves,
+    never_linked,
+    validity_window_s,
+)
 from rcfail.cluster.lag import lag_of
 from rcfail.cluster.nouns import Role
-from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.cluster.sync import Sync, attached, awaits_copy, sync_of
 from rcfail.cluster.vitals import Replication
-from rcfail.health.finding import Finding, Severity, Thresholds, of_node
+from rcfail.health.finding import Finding, Promise, Severity, Thresholds, of_node
 from rcfail.health.wording import answering, called, duration, listing, rcfail, redis_cli
 
 _PING_SLACK_S = 2
@@ -23,6 +29,15 @@ def living_replicas(snapshot: Snapshot) -> Iterator[Node]:
 
 def said_of(node: Node) -> Replication:
     return node.vitals.replication if node.vitals else Replication()
+
+
+def impairs(snapshot: Snapshot, node: Node) -> tuple[Promise, ...]:
+    """What the fault of one replica breaks: failover works as long as a sibling can be promoted."""
+    shard = snapshot.shard_of(node.node_id)
+    siblings = candidates_by_themselves(snapshot, shard) if shard else ()
+    if any(each.node_id != node.node_id and each.eligible is Known.YES for each in siblings):
+        return (Promise.REDUNDANT,)
+    return (Promise.REDUNDANT, Promise.FAILOVER_READY)
 
 
 def replica_out_of_sync(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -40,7 +55,7 @@ def replica_out_of_sync(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         if sync not in (Sync.SYNCING, Sync.NEVER_SYNCED, Sync.LINK_DOWN) or _explained_by(primary):
             continue
         found = {Sync.SYNCING: _syncing, Sync.NEVER_SYNCED: _never_synced, Sync.LINK_DOWN: _link_down}[sync]
-        yield found(snapshot, node, primary)
+        yield replace(found(snapshot, node, primary), impairs=impairs(snapshot, node))
 
 
 def _explained_by(primary: Node) -> bool:
@@ -64,7 +79,7 @@ def _without_primary(node: Node) -> Finding:
 def _link_down(_: Snapshot, node: Node, primary: Node) -> Finding:
     said = said_of(node)
     since = said.link_down_since_s
-    ago = "since its process started" if since in (None, -1) else f"for {duration(1000 * (since or 0))}"
+    ago = "since its process started" if since in (None, -1) else f"for {_seconds(since or 0)}"
     return Finding(
         "replica-link-down",
         Severity.WARNING,
@@ -74,6 +89,11 @@ def _link_down(_: Snapshot, node: Node, primary: Node) -> Finding:
         "Its log names the reason, such as a refused masterauth; where it is: "
         + redis_cli(node.endpoint, "CONFIG", "GET", "logfile"),
     )
+
+
+def _seconds(seconds: int) -> str:
+    """INFO counts in whole seconds."""
+    return f"{seconds} s" if seconds < 120 else duration(1000 * seconds)
 
 
 def _how_long(node: Node) -> str:
@@ -86,8 +106,8 @@ def _how_long(node: Node) -> str:
     if since is None or window_s is None:
         return "When it is promoted, all writes since then are lost."
     if since > window_s:
-        return f"It is not promoted by itself any more: the limit is {duration(1000 * window_s)}."
-    left = duration(1000 * (window_s - since))
+        return f"It is not promoted by itself any more: the limit is {_seconds(round(window_s))}."
+    left = _seconds(round(window_s - since))
     return f"For {left} more it can still be promoted, and the writes since then would be lost."
 
 
@@ -148,7 +168,8 @@ def replica_lagging(snapshot: Snapshot, thresholds: Thresholds) -> Iterator[Find
                 of_node(node),
                 f"replica {called(node)} of {called(primary)} {listing(reasons)}",
                 "When its primary fails now, what it lacks is lost; a planned failover may not finish.",
-                f"Watch both ends: {redis_cli(primary.endpoint, 'INFO', 'replication')}",
+                f"Watch it: {redis_cli(primary.endpoint, 'INFO', 'replication')}",
+                impairs(snapshot, node),
             )
 
 

@@ -9,7 +9,7 @@ from rcfail.cluster.electorate import NODE_TIMEOUT_MS
 from rcfail.cluster.failover_stage import FailoverStage, Stage, awaited, failover_stage
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.health import restart
-from rcfail.health.finding import Finding, Severity, Thresholds, of_shard
+from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds, of_shard
 from rcfail.health.wording import (
     answering,
     called,
@@ -31,10 +31,15 @@ def awaited_failovers(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     Needs the views of at least one other node: who suspects, who could vote. The replicas' INFO and
     CONFIG tell who may stand; a replica that is silent to us alone does not make it blocked.
     """
-    for shard in snapshot.shards:
-        if awaited(snapshot, shard):
-            stage, standing = failover_stage(snapshot, shard), candidates(snapshot, shard)
-            yield _blocked(snapshot, shard, stage, standing) or _pending(snapshot, shard, stage, standing)
+    out = [shard for shard in snapshot.shards if awaited(snapshot, shard)]
+    unvoted = [shard for shard in out if _no_majority(snapshot, shard)]
+    if len(unvoted) > 1:
+        yield _all_blocked(snapshot, unvoted)
+    for shard in out:
+        if len(unvoted) > 1 and shard in unvoted:
+            continue
+        stage, standing = failover_stage(snapshot, shard), candidates(snapshot, shard)
+        yield _blocked(snapshot, shard, stage, standing) or _pending(snapshot, shard, stage, standing)
 
 
 def failover_disabled(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -68,12 +73,14 @@ def _disabled(snapshot: Snapshot, shard: Shard, living: Sequence[Candidate], bar
     else:
         endpoint = snapshot.nodes[barred[0].node_id].endpoint
         hint = f"See why it has no link: {redis_cli(endpoint, 'INFO', 'replication')}"
-    count = counted(len(living), "living replica")
+    count = f"none of the {len(living)} living replicas of {called(primary)} may be promoted"
+    if len(living) == 1:
+        count = f"the only living replica of {called(primary)} may not be promoted"
     return Finding(
         "failover-disabled",
         Severity.WARNING,
         of_shard(snapshot, shard),
-        f"none of the {count} of {called(primary)} may be promoted: {_obstacles(snapshot, living)}",
+        f"{count}: {_obstacles(snapshot, living)}",
         f"When this primary fails, {slots_text(shard.slots)} stay without one until somebody acts.",
         hint,
     )
@@ -143,8 +150,8 @@ def _cause(
     snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]
 ) -> tuple[str, str] | None:
     """Why nothing will be promoted, and the next command; None when something will be, or that cannot be told."""
-    if snapshot.electorate.quorum is Known.NO or _too_few_left(snapshot, shard):
-        return _no_quorum(snapshot, shard)
+    if _no_majority(snapshot, shard):
+        return _too_few_votes(snapshot, [shard]), _regain(snapshot, [shard])
     if not standing:
         return "it has no replica", _start_again(snapshot, shard)
     if all(each.eligible is Known.NO for each in standing):
@@ -154,23 +161,43 @@ def _cause(
     return None
 
 
-def _too_few_left(snapshot: Snapshot, shard: Shard) -> bool:
+def _no_majority(snapshot: Snapshot, shard: Shard) -> bool:
     """With one or two voters the dead primary itself is missing for the majority."""
     electorate = snapshot.electorate
     left = [voter for voter in electorate.voters if voter != shard.primary_id]
-    return len(left) < electorate.needed
+    return electorate.quorum is Known.NO or len(left) < electorate.needed
 
 
-def _no_quorum(snapshot: Snapshot, shard: Shard) -> tuple[str, str]:
+def _all_blocked(snapshot: Snapshot, shards: Sequence[Shard]) -> Finding:
+    """One cause, one finding, however many shards it blocks."""
+    primaries = [snapshot.nodes[shard.primary_id] for shard in shards]
+    slots = tuple(sorted(each for shard in shards for each in shard.slots))
+    return Finding(
+        "failover-blocked",
+        Severity.CRITICAL,
+        CLUSTER,
+        f"{len(primaries)} lost primaries of {slots_text(slots)} will not be replaced by themselves "
+        f"({listing(map(called, primaries))}): {_too_few_votes(snapshot, shards)}",
+        f"{_OUT} until a majority of the voters is back.",
+        _regain(snapshot, shards),
+    )
+
+
+def _too_few_votes(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
     electorate = snapshot.electorate
-    together = [voter for voter in electorate.side if voter != shard.primary_id]
-    lost = [voter for voter in electorate.voters if voter not in electorate.side]
-    cause = (
+    lost = {shard.primary_id for shard in shards}
+    together = [voter for voter in electorate.side if voter not in lost]
+    return (
         f"{len(together)} of {counted(len(electorate.voters), 'voter')} can still vote together and "
         f"{electorate.needed} must, so only a takeover could promote a replica"
     )
-    start = f"Start or reconnect a lost voter first ({named(snapshot, lost or [shard.primary_id])}), then"
-    return cause, f"{start}: {rcfail('health', answering(snapshot), '--wait', '30s')}"
+
+
+def _regain(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
+    electorate = snapshot.electorate
+    lost = [voter for voter in electorate.voters if voter not in electorate.side]
+    who = named(snapshot, lost or [shard.primary_id for shard in shards])
+    return f"Start or reconnect a lost voter first ({who}): {rcfail('health', answering(snapshot), '--wait', '30s')}"
 
 
 def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> tuple[str, str]:
@@ -191,12 +218,12 @@ def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> tup
 
 
 def _obstacles(snapshot: Snapshot, standing: Sequence[Candidate]) -> str:
-    """`replica A: ...; replica B: ...`, at most four, replicas with the same obstacle together."""
+    """`A: it ...; B and C: it ...`, at most four, replicas with the same obstacle together."""
     by_text: dict[str, list[Node]] = {}
     for each in standing:
         text = listing([text for _, text in each.obstacles])
         by_text.setdefault(text, []).append(snapshot.nodes[each.node_id])
-    said = [f"{text}: {listing(map(called, nodes))}" for text, nodes in by_text.items()]
+    said = [f"{listing(map(called, nodes))}: {text}" for text, nodes in by_text.items()]
     return "; ".join(said[:4])
 
 

@@ -12,7 +12,7 @@ from rcfail.cluster.nouns import Role
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.cluster.sync import Sync, sync_of
 from rcfail.health.finding import Finding, Promise, Severity, Subject, Thresholds, of_node, of_shard
-from rcfail.health.rules.copies import living_replicas, replica_lagging, replica_out_of_sync, said_of
+from rcfail.health.rules.copies import impairs, living_replicas, replica_lagging, replica_out_of_sync, said_of
 from rcfail.health.rules.failover import failover_disabled
 from rcfail.health.rules.histories import primaries_two_in_shard, primary_empty
 from rcfail.health.wording import called, counted, duration, listing, rcfail, redis_cli, slots_text
@@ -112,6 +112,7 @@ def replica_of_replica(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"replica {called(node)} follows {called(above)}, which is a replica itself",
             "It is never promoted when the shard's primary fails, and hears of each write last.",
             hint,
+            impairs(snapshot, node),
         )
 
 

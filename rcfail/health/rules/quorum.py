@@ -67,7 +67,18 @@ def _lost_hint(snapshot: Snapshot) -> str:
         return (
             f"Start {named(snapshot, (node.node_id for node in silent))} again, or mend the way there, and wait: {look}"
         )
+    mute = [voter for voter in snapshot.electorate.voters if not _shows_table(snapshot, voter)]
+    if mute:
+        again = rcfail("health", answering(snapshot))
+        return (
+            f"Nothing is known to be broken: let us read the table of members of {named(snapshot, mute)}, then: {again}"
+        )
     return f"All voters answer us, so mend the network between them (bus ports), and wait: {look}"
+
+
+def _shows_table(snapshot: Snapshot, voter: NodeId) -> bool:
+    view = snapshot.by_observer.get(voter)
+    return view is not None and view.reply is not None
 
 
 def quorum_fragile(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:

@@ -20,7 +20,9 @@ from rcfail.render.outcome import ClusterName, Outcome
 from rcfail.render.words import SILENCE_WORDS
 from rcfail.session import deadline_of, open_sight
 
-_MOST_BYTES = 64 * 1024 * 1024
+# Five times what a cluster of 10,000 nodes takes. A log that was named by mistake is longer.
+_MOST_BYTES = 8 * 1024 * 1024
+_MOST_LINES = 50_000
 _FROM_HINT = "Save one with: redis-cli -h HOST -p PORT CLUSTER NODES > FILE, or name a nodes.conf."
 
 _NO_CLUSTER = ClusterName()
@@ -121,4 +123,6 @@ def _read(source: str, name: str) -> str:
         raise ConfigFault(f"{name}: {(error.strerror or 'cannot be read').lower()}", _FROM_HINT) from None
     if len(raw) > _MOST_BYTES:
         raise ConfigFault(f"{name}: more than {_MOST_BYTES >> 20} MiB is no node table", _FROM_HINT)
+    if raw.count(b"\n") > _MOST_LINES:
+        raise ConfigFault(f"{name}: more than {_MOST_LINES} lines are no node table", _FROM_HINT)
     return raw.decode(errors="backslashreplace")

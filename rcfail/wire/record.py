@@ -18,7 +18,12 @@ from rcfail.cluster.observation import Answer, Observation
 from rcfail.errors import ConfigFault
 from rcfail.wire.record_form import SCHEMA, Malformed, observation_from, observation_to
 
-MOST_BYTES = 512 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024
+MOST_CONTAINERS = 2_000_000
+MOST_VALUES = 4_000_000
+"""A record of 1,000 nodes has 23 MiB with 19,000 containers. A file made to harm can hold 200 MiB of `[],`, which as
+Python objects would be 25 times as large."""
+
 _GZIP = b"\x1f\x8b"
 _HINT = "Make one with `rcfail record FILE`, then read it with `--from-record FILE`."
 
@@ -118,6 +123,8 @@ def _within(raw: bytes) -> bytes:
 def _document(raw: bytes) -> Mapping[str, Any]:
     if not raw.strip():
         raise Malformed("the file is empty")
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS or raw.count(b",") > MOST_VALUES:
+        raise Malformed("it holds more values than any cluster has")
     try:
         document: Any = json.loads(raw)
     except (ValueError, RecursionError):

@@ -26,6 +26,7 @@ from rcfail.cluster.nouns import (
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Observation, Silence, SilenceReason
 
 SCHEMA = "rcfail-record/1"
+_MOST_BITS = 67  # of 20 digits
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -254,6 +255,8 @@ def _row(value: Any, *types: Any) -> tuple[Any, ...]:
         choice = wanted if isinstance(wanted, tuple) else (wanted,)
         if not (type(item) in choice or (item is None and None in choice)):
             raise Malformed(f"{str(item)[:40]!r} has the wrong type")
+        if type(item) is int and item.bit_length() > _MOST_BITS:
+            raise Malformed(f"a number of {item.bit_length()} bits is larger than any that a server gives")
     return tuple(value)
 
 

@@ -50,10 +50,23 @@ def test_the_whole_story_is_told_and_ends_healthy(server: ServerUnderTest, tmp_p
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["exit"], answer["errors"]) == (0, "OK", [])
     events = [moment["event"] for moment in answer["data"]["timeline"]]
-    for event in ("killed", "agreed", "election-due", "promoted", "known", "started", "replica", "in-sync", "listed"):
-        assert events.count(event) == 1, f"{event} in {events}"
-    assert "suspected" in events[: events.index("agreed")]
-    assert events.index("agreed") < events.index("election-due") < events.index("promoted") < events.index("started")
+    steps = [
+        "killed",
+        "agreed",
+        "election-due",
+        "promoted",
+        "known",
+        "started",
+        "answers",
+        "replica",
+        "in-sync",
+        "listed",
+    ]
+    if server.label.startswith("valkey-9.1"):
+        # It asks for votes as soon as it hears the verdict: both can pass between two looks.
+        steps = [step for step in steps if step in events or step not in ("agreed", "election-due")]
+    assert [event for event in events if event in steps] == steps
+    assert "suspected" in events[: events.index("promoted")]
     verdicts = answer["data"]["verdicts"]
     assert (verdicts[0], verdicts[-1]) == ("ok", "ok")
     assert "critical" in verdicts

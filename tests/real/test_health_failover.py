@@ -39,7 +39,7 @@ def shard_of(snapshot: Snapshot, node: NodeEntry) -> Shard:
 
 
 @every_server
-def test_an_automatic_failover_is_followed_step_by_step(lab: LabMaker) -> None:
+def test_an_automatic_failover_is_followed_step_by_step(lab: LabMaker, server: ServerUnderTest) -> None:
     one = lab()
     look, old, new = looking_at(one), one.node("n1"), one.replica_of("n1")
     shard = shard_of(look(), old)
@@ -60,9 +60,11 @@ def test_an_automatic_failover_is_followed_step_by_step(lab: LabMaker) -> None:
         if stage.stage is Stage.PROMOTED:
             break
     stages = list(dict.fromkeys(each.stage for each in seen))
-    assert stages[0] is Stage.STEADY
-    assert stages[-2:] == [Stage.ELECTION_DUE, Stage.PROMOTED], stages
+    assert stages == [stage for stage in Stage if stage in stages]  # in their order, none twice
+    assert (stages[0], stages[-1]) == (Stage.STEADY, Stage.PROMOTED)
     assert Stage.SUSPECTED in stages
+    # Valkey 9.1 asks for votes as soon as it hears the verdict: that can pass between two looks.
+    assert Stage.ELECTION_DUE in stages or server.label.startswith("valkey-9.1")
     last = seen[-1]
     assert (last.promoted, last.epoch) == (new.node_id, 7), last
     assert all(each.candidate in (None, new.node_id) for each in seen)
@@ -226,7 +228,7 @@ def test_with_a_validity_factor_of_0_an_empty_replica_is_promoted_and_we_say_so(
     evidence = ""
     for _ in every(0.05, 15.0):
         found = [each for each in diagnose(look(), Thresholds()) if each.code.startswith("failover-")]
-        evidence = next((each.consequence for each in found), evidence)
+        evidence += "".join(each.consequence for each in found)
         if one.vitals(replica).replication.role == "master":
             break
     assert one.vitals(replica).storage.keys == 0, "it was promoted empty"
@@ -278,7 +280,7 @@ def test_the_last_vote_failed(lab: LabMaker, server: ServerUnderTest) -> None:
     assert f"replica {replica.endpoint}" in found.evidence
     assert "was not elected in the" in found.evidence
     assert "4 node timeouts (16 s)" in found.evidence
-    one.wait(lambda: one.vitals(replica).replication.role == "master", "the next vote")
+    one.wait(lambda: one.vitals(replica).replication.role == "master", "the next vote", timeout_s=40.0)
 
 
 # No noise

@@ -120,16 +120,17 @@ def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         )
     lost = addresses_lost(standings(snapshot))
     for node in strangers(snapshot) if lost else ():
+        claimed = node.view.own.slots if node.view and node.view.own else ()
         yield Finding(
             "node-id-changed",
             Severity.WARNING,
             of_node(node),
             f"{called(node)} is known by none of {counted(peers(snapshot, node.node_id), 'other node')} and knows "
             f"none of them, while {named(snapshot, lost)} has no address any more: probably one process, with a new id"
-            + (f"; it claims {slots_text(node.slots)}, so it holds their keys" if node.slots else ""),
+            + (f"; it claims {slots_text(claimed)}, so it holds their keys" if claimed else ""),
             "The node is outside of the cluster: what it holds is neither a copy nor served.",
             f"Do not flush it, it may hold the only copy; see what it has: {redis_cli(node.endpoint, 'DBSIZE')}"
-            if node.slots
+            if claimed
             else f"See what it knows, then bring it in again as a replica: {rcfail('nodes', node.endpoint)}",
         )
 

@@ -250,6 +250,7 @@ def test_a_former_replica_stands_outside_as_an_empty_primary(lab: LabMaker) -> N
     one.say(replica, "CLUSTER", "MEET", one.node("n1").host, one.node("n1").port)
     one.wait(lambda: len(one.view(replica).beliefs) == 6, "it to know the others again")
     one.wait(lambda: all(one.belief(each, replica).primary_id is None for each in one.nodes), "all to know its role")
+    one.wait(lambda: one.vitals(replica).cluster.state == "ok", "it to say ok")
     health = health_of(one)
     found = health.the("primary-empty")
     assert health.codes == warnings("primary-empty", "replica-missing")

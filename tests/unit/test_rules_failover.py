@@ -148,6 +148,16 @@ def test_no_quorum_blocks_all_shards_that_are_out_in_one_finding() -> None:
     assert "2 of 5 voters can still vote together and 3 must" in found.evidence
 
 
+def test_nobody_is_told_to_start_what_comes_back_empty() -> None:
+    world = World.of(3, 1)
+    for letter in "ab":
+        world.kill(letter)
+        world[f"{letter}1"].config["save"] = ""
+    assert the(world).hint.startswith(
+        "Do not start 127.50.1.1:7000 (aaaaaaaa) and 127.50.2.1:7000 (bbbbbbbb) again yet"
+    )
+
+
 def test_a_restarted_primary_without_a_replica_is_waited_for() -> None:
     world = World.of(3, 0)
     world.kill("a")

@@ -194,6 +194,8 @@ def _too_few_votes(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
 
 
 def _regain(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
+    if danger := restart.warning(snapshot, [snapshot.nodes[shard.primary_id] for shard in shards], "failover-blocked"):
+        return danger
     electorate = snapshot.electorate
     lost = [voter for voter in electorate.voters if voter not in electorate.side]
     who = named(snapshot, lost or [shard.primary_id for shard in shards])

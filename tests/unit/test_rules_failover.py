@@ -177,6 +177,8 @@ def test_a_lost_vote_says_when_the_next_one_is() -> None:
         "replica 127.50.2.1:8000 (a1000000) was not elected in the 30 s since the verdict, and it stands again only "
         "4 node timeouts (60 s) after its last election, within about 42 s"
     ) in found.evidence
+    assert "is failed and was not replaced: replica" in found.evidence
+    assert found.consequence.endswith("until the next vote is won or the primary is back.")
     assert "--wait 51s" in found.hint
 
 

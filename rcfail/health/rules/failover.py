@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rcfail.cluster.candidacy import Candidate, Obstacle, candidates, candidates_by_themselves
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
@@ -130,9 +131,9 @@ def _blocked(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: S
     found = _cause(snapshot, shard, stage, standing)
     if found is None:
         return None
-    cause, hint = found
     primary = snapshot.nodes[shard.primary_id]
     state = "failed" if primary.failed_by else "suspected"
+    fate = "was not replaced" if found.passes else "will not be replaced by itself"
     back = ""
     if primary.view is not None:
         back = "; it answers us again, and its flag is cleared after 2 node timeouts if its bus port can be reached"
@@ -140,22 +141,28 @@ def _blocked(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: S
         "failover-blocked",
         Severity.CRITICAL,
         of_shard(snapshot, shard),
-        f"{_stricken(snapshot, shard)} {state} and will not be replaced by itself: {cause}{back}",
-        f"{_OUT} until the cause is gone or the primary is back.",
-        hint,
+        f"{_stricken(snapshot, shard)} {state} and {fate}: {found.text}{back}",
+        f"{_OUT} until {'the next vote is won' if found.passes else 'the cause is gone'} or the primary is back.",
+        found.hint,
     )
 
 
-def _cause(
-    snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]
-) -> tuple[str, str] | None:
-    """Why nothing will be promoted, and the next command; None when something will be, or that cannot be told."""
+class _Cause(NamedTuple):
+    """Why nothing will be promoted, and the next command. `passes`: by itself, with time."""
+
+    text: str
+    hint: str
+    passes: bool = False
+
+
+def _cause(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Sequence[Candidate]) -> _Cause | None:
+    """None when something will be promoted, or that cannot be told."""
     if _no_majority(snapshot, shard):
-        return _too_few_votes(snapshot, [shard]), _regain(snapshot, [shard])
+        return _Cause(_too_few_votes(snapshot, [shard]), _regain(snapshot, [shard]))
     if not standing:
-        return "it has no replica", _start_again(snapshot, shard)
+        return _Cause("it has no replica", _start_again(snapshot, shard))
     if all(each.eligible is Known.NO for each in standing):
-        return _obstacles(snapshot, standing), _way_out(snapshot, shard, standing)
+        return _Cause(_obstacles(snapshot, standing), _way_out(snapshot, shard, standing))
     if stage.stage is Stage.VOTE_FAILED and stage.candidate and stage.due_in_ms is not None:
         return _lost_vote(snapshot, snapshot.nodes[stage.candidate], stage)
     return None
@@ -202,21 +209,23 @@ def _regain(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
     return f"Start or reconnect a lost voter first ({who}): {rcfail('health', answering(snapshot), '--wait', '30s')}"
 
 
-def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> tuple[str, str]:
+def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> _Cause:
     view = snapshot.by_observer[candidate.node_id]
     asked = view.vitals.cluster.messages.get("auth-req_sent")
     ago = duration(stage.agreed_for_ms or 0)
     timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
     if view.vitals.cluster.messages and asked is None:
         cause = f"replica {called(candidate)} never asked for votes in the {ago} since the verdict"
-        return cause, f"Its log says why, and this shows its side: {redis_cli(candidate.endpoint, 'CLUSTER', 'INFO')}"
+        return _Cause(
+            cause, f"Its log says why, and this shows its side: {redis_cli(candidate.endpoint, 'CLUSTER', 'INFO')}"
+        )
     again = duration(stage.due_in_ms or 0)
     cause = (
         f"replica {called(candidate)} was not elected in the {ago} since the verdict, and it stands again only "
         f"4 node timeouts ({duration(4 * timeout_ms)}) after its last election, within about {again}"
     )
     wait = f"{(stage.due_in_ms or 0) // 1000 + 10}s"
-    return cause, f"Wait for that: {rcfail('health', answering(snapshot), '--wait', wait)}"
+    return _Cause(cause, f"Wait for that: {rcfail('health', answering(snapshot), '--wait', wait)}", passes=True)
 
 
 def _obstacles(snapshot: Snapshot, standing: Sequence[Candidate]) -> str:
@@ -233,7 +242,7 @@ def _way_out(snapshot: Snapshot, shard: Shard, standing: Sequence[Candidate]) ->
     ready = next((each for each in standing if {kind for kind, _ in each.obstacles} == {Obstacle.NOFAILOVER}), None)
     if ready is not None:
         endpoint = snapshot.nodes[ready.node_id].endpoint
-        return f"Let it stand: {redis_cli(endpoint, 'CONFIG', 'SET', 'cluster-replica-no-failover', 'no')}"
+        return f"Let it stand for election: {redis_cli(endpoint, 'CONFIG', 'SET', 'cluster-replica-no-failover', 'no')}"
     return _start_again(snapshot, shard)
 
 

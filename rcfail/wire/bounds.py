@@ -111,8 +111,8 @@ class BoundSocket:
     def gettimeout(self) -> float:
         return self._ends.remaining_s()
 
-    def shutdown(self, how: int) -> None:
-        self._sock.shutdown(how)
+    def shutdown(self, _: int) -> None:
+        """Does nothing: redis-py calls it just before close, and nobody else holds this socket."""
 
     def close(self) -> None:
         self._sock.close()

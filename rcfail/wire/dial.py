@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+from contextlib import suppress
 
 from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
@@ -30,6 +31,10 @@ def addresses_of(endpoint: Endpoint, resolve_s: float, deadline: Deadline) -> tu
 
 def literal(endpoint: Endpoint) -> tuple[Endpoint, ...]:
     """The endpoint with its host as the system writes it, or nothing where the host is a name. Never waits."""
+    # Nearly all hosts are plain IPv4. For those getaddrinfo would load the codec of international names first.
+    with suppress(*_BAD_NAME):
+        socket.inet_pton(socket.AF_INET, endpoint.host)
+        return (endpoint,)
     try:
         return _resolved(endpoint, socket.AI_NUMERICHOST)
     except _BAD_NAME:

@@ -12,6 +12,7 @@ Every line that is not blank ends as a Belief, as a Problem, or as both when a p
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from threading import Lock
 from typing import NamedTuple
@@ -92,10 +93,13 @@ class NodesReader:
             return None
         at = text.find(" myself,")
         observer = _observer_before(text, at)
-        lines = (f"{text[:at]} {text[at + len(' myself,') :]}" if observer else text).split("\n")
+        lines = text.split("\n")
         lines.sort()
         if not lines[0]:
             del lines[0]  # what stands behind the last newline
+        if observer:
+            place = bisect_left(lines, observer)
+            lines[place] = lines[place].replace(" myself,", " ", 1)
         for stencil in self._stencils:
             pulses = stencil.pulses_in(lines)
             if pulses is not None:

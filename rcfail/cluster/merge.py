@@ -32,7 +32,8 @@ def merge(observation: Observation, zone_of: ZoneOf = no_labels) -> Snapshot:
     parts = stretches(groups, by_observer)
     slots = owned(parts)
     gathering = _Gathering(groups, by_observer, _silences_by_id(observation.silences), zone_of)
-    nodes = {node_id: gathering.node(node_id) for node_id in gathering.ids()}
+    replaced = {view.expected for view in views if view.expected}
+    nodes = {node_id: gathering.node(node_id) for node_id in sorted(gathering.ids() | replaced)}
     for owner, ranges in slots.items():
         nodes[owner] = replace(nodes[owner], slots=ranges)
     voters = tuple(sorted(slots))
@@ -81,10 +82,10 @@ class _Gathering:
     silences: Mapping[NodeId, Silence]
     zone_of: ZoneOf
 
-    def ids(self) -> list[NodeId]:
+    def ids(self) -> set[NodeId]:
         """Every id that any view lists, or that a node claims, handshakes left out."""
         found = {belief.node_id for each in self.groups for belief in each.table.beliefs if not belief.handshake}
-        return sorted(found | set(self.by_observer) | set(self.silences))
+        return found | set(self.by_observer) | set(self.silences)
 
     def node(self, node_id: NodeId) -> Node:
         said = [(each, each.table.by_id.get(node_id)) for each in self.groups]

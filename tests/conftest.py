@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,15 @@ from hypothesis import settings
 # How long an example takes tells of the machine only. CI repeats the same examples, so a failure there is news.
 settings.register_profile("rcfail", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("rcfail")
+
+
+# Whoever starts this with nohup, or in the background of a script, has these ignored, and every process below too: a
+# test that sends one could then not see what it does.
+for _number in (signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

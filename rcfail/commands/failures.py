@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -19,10 +21,11 @@ from rcfail.render.inert import inert, inert_block
 from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
 
 # What people type who come from redis-cli. The value behind it is never repeated.
-_PASSWORD_OPTIONS = frozenset({"-a", "--pass", "--password", "--auth", "--askpass"})
+_PASSWORD_OPTION = re.compile(r"-a|--[a-z-]*(?:pass|auth|secret)[a-z-]*")
 _PASSWORD_HINT = "Set RCFAIL_PASSWORD, or use --password-file FILE or --ask-password: other users can read argv."
 _REPORT_HINT = "This is a fault in rcfail. RCFAIL_DEBUG=1 shows where it happened."
 _REINSTALL_HINT = "Install it again: python -m pip install --force-reinstall rcfail"
+HIDDEN = "***"
 _SECRET_VARIABLES = ("RCFAIL_PASSWORD", "REDISCLI_AUTH")
 _LONGEST = 300
 
@@ -30,16 +33,21 @@ _LONGEST = 300
 def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
     """The outcome of a command that raised."""
     code, trouble = _judged(error)
+    command = given.command or _first_word(args)
+    for word in _private_words(args) if code is ExitCode.USAGE else ():
+        command = command.replace(word, HIDDEN)
+        trouble = replace(trouble, message=trouble.message.replace(word, HIDDEN))
     if code is ExitCode.INTERNAL and os.environ.get("RCFAIL_DEBUG"):
         _show_traceback(error)
     seen = error.observation if isinstance(error, NothingSeen) else None
     return Outcome(
-        command=given.command or _first_word(args),
+        command=command,
         exit_code=code,
         text=lambda _: (),
         data=partial(_reasons, seen) if seen else dict,
         verdict="unknown" if isinstance(error, CannotSee) else None,
         cluster=ClusterName(seeds=tuple(map(str, seen.seeds))) if seen else ClusterName(),
+        notes=given.settings().target.notes if seen else (),
         errors=(trouble,),
         aside=error.help_page if isinstance(error, NoCommand) else "",
     )
@@ -72,7 +80,7 @@ def _judged(error: BaseException) -> tuple[ExitCode, Trouble]:
 
 def _usage(error: click.UsageError) -> Trouble:
     name = error.option_name if isinstance(error, click.NoSuchOption) else ""
-    if name in _PASSWORD_OPTIONS:
+    if _PASSWORD_OPTION.fullmatch(name):
         return Trouble(
             "usage", f"there is no option {name}: a password never stands on the command line", _PASSWORD_HINT
         )
@@ -82,6 +90,13 @@ def _usage(error: click.UsageError) -> Trouble:
         )
     command = error.ctx.command_path if error.ctx else "rcfail"
     return Trouble("usage", _clause(error.format_message()), f"See: {command} --help")
+
+
+def _private_words(args: Sequence[str]) -> Iterator[str]:
+    """What may be a password, put where none belongs: in a URL, or behind --ask-password, which takes no value."""
+    for before, word in zip(("", *args), args, strict=False):
+        if "://" in word or (before == "--ask-password" and word not in COMMANDS and not word.startswith("-")):
+            yield word
 
 
 def _clause(sentence: str) -> str:
@@ -107,5 +122,5 @@ def scrubbed(text: str) -> str:
     for name in _SECRET_VARIABLES:
         secret = os.environ.get(name)
         if secret:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, HIDDEN)
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from errno import EBADF
 from functools import partial
 
 import click
@@ -115,6 +116,8 @@ def _saved(source: str) -> TableView:
 def _read(source: str, name: str) -> str:
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise OSError(EBADF, "it is closed")
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
         else:
             with open(source, "rb") as file:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -40,7 +40,7 @@ def record(ctx: click.Context, file: str, force: bool) -> Outcome:
     settings = settings_of(ctx)
     if settings.target.record is not None:
         raise UsageFault("record needs live servers, not --from-record", "Name a seed: -s HOST:PORT.")
-    if not force and Path(file).is_file():
+    if not force and os.path.isfile(file):
         raise UsageFault(f"{file} exists", "Name another file, or replace it with --force.")
     sight = open_sight(settings)
     try:

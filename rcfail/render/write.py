@@ -25,9 +25,10 @@ def write_json(outcome: Outcome, file: IO[str], elapsed_ms: int) -> None:
 
 
 def write_text(outcome: Outcome, file: IO[str], *, color: bool) -> None:
-    """The page, then the notes below it; in colours only where a terminal reads."""
+    """The page, then the notes below it; in colours only where a terminal reads. Beside errors notes are talk."""
     width = page_width()
-    write_page(_with_notes(outcome.text(width), outcome.notes, width), file, color=color)
+    notes = () if outcome.errors else outcome.notes
+    write_page(_with_notes(outcome.text(width), notes, width), file, color=color)
 
 
 def write_page(page: Iterable[Line], file: IO[str], *, color: bool) -> None:
@@ -40,7 +41,7 @@ def write_page(page: Iterable[Line], file: IO[str], *, color: bool) -> None:
 
 
 def trouble_page(outcome: Outcome) -> Iterator[Line]:
-    """What goes to stderr: one line an error, then its hint. Not wrapped: a log keeps it as one line."""
+    """What goes to stderr: one line an error, its hint, then notes. Not wrapped: a log keeps it as one line."""
     if outcome.aside:
         yield from ((span(row),) for row in outcome.aside.splitlines())
         yield EMPTY
@@ -48,6 +49,8 @@ def trouble_page(outcome: Outcome) -> Iterator[Line]:
         yield (Span("rcfail: error: ", Style.BAD), span(each.message))
         if each.hint:
             yield (Span("hint: ", Style.HEAD), span(each.hint))
+    for note in outcome.notes if outcome.errors else ():
+        yield (Span("note: ", Style.HEAD), span(note))
 
 
 def _with_notes(page: Iterable[Line], notes: Iterable[str], width: int) -> Iterator[Line]:

@@ -29,6 +29,7 @@ _LOCK_WITHIN_S = 5.0
 _REMOVE_WITHIN_S = 5.0
 NOBODY_YET = NodeId("")
 _FEWEST_DIGITS = 4
+_OTHER_PLACE = "Name another place with RCFAIL_LAB_HOME."
 
 
 class Stage(StrEnum):
@@ -145,6 +146,9 @@ class Register:
             found = [entry.name for entry in self.home.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         except FileNotFoundError:
             return ()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise LabFault(f"{self.home} cannot be read: {why}", _OTHER_PLACE) from error
         return tuple(sorted(found))
 
     def octets(self) -> frozenset[int]:
@@ -215,17 +219,20 @@ class Register:
             folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise LabFault(f"{folder} cannot be made: {why}", "Name another place with RCFAIL_LAB_HOME.") from error
+            raise LabFault(f"{folder} cannot be made: {why}", _OTHER_PLACE) from error
 
 
 def home_folder(environment: dict[str, str] | os._Environ[str]) -> Path:
-    """RCFAIL_LAB_HOME, else rcfail/labs under XDG_STATE_HOME, else under ~/.local/state."""
+    """RCFAIL_LAB_HOME, else rcfail/labs under XDG_STATE_HOME, else under ~/.local/state. Raises LabFault."""
     own = environment.get("RCFAIL_LAB_HOME")
     if own:
         return Path(own).absolute()
     state = environment.get("XDG_STATE_HOME", "")
     # The rules of XDG say to ignore a path that is not absolute.
-    root = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    try:
+        root = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    except RuntimeError:  # no HOME, and a user whom the system does not know, as in many containers
+        raise LabFault("this user has no home directory", _OTHER_PLACE) from None
     return root / "rcfail" / "labs"
 
 

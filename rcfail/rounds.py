@@ -16,7 +16,7 @@ from rcfail.cluster.observation import Observation, SilenceReason
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee, OutOfTime
 from rcfail.exits import ExitCode
-from rcfail.health.diagnose import clean, confirmed, diagnose, settled
+from rcfail.health.diagnose import clean, diagnose, settled
 from rcfail.health.finding import Finding, Thresholds
 from rcfail.health.verdict import Diagnosis, Policy, conclude
 from rcfail.session import Sight
@@ -34,7 +34,7 @@ WAIT_EVERY_S = 0.5
 class Looked:
     """What the last round shows. `rounds` were taken; `agreed`: the last one, or a clean first one, settled it.
 
-    When `agreed`, `observation` alone gives the same findings again.
+    `observation` alone gives the same findings again.
     """
 
     observation: Observation
@@ -106,17 +106,18 @@ def look_until_settled(sight: Sight, thresholds: Thresholds, clock: Clock, deadl
     findings = diagnose(snapshot, thresholds)
     if clean(findings):
         return Looked(observation, snapshot, findings, 1, agreed=True)
-    stands = findings  # until there is a second round, nothing is known to have passed
     for rounds in range(2, MOST_ROUNDS + 1):
         newer = _look_again(sight, observation, clock, deadline)
         if newer is None:
-            return Looked(observation, snapshot, stands, rounds - 1, agreed=False)
+            return Looked(observation, snapshot, findings, rounds - 1, agreed=False)
         snapshot = merge(newer)
         before, findings = findings, diagnose(snapshot, thresholds)
-        observation, stands = newer, confirmed(before, findings)
+        observation = newer
         if settled(before, findings):
-            return Looked(observation, snapshot, stands, rounds, agreed=True)
-    return Looked(observation, snapshot, stands, MOST_ROUNDS, agreed=False)
+            return Looked(observation, snapshot, findings, rounds, agreed=True)
+    # No two looks in a row said the same: what the last one shows was not seen to stay, but not to pass either, and
+    # a cluster that is never seen well is not.
+    return Looked(observation, snapshot, findings, MOST_ROUNDS, agreed=False)
 
 
 def _look_again(sight: Sight, previous: Observation, clock: Clock, deadline: Deadline) -> Observation | None:

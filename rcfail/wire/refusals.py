@@ -7,6 +7,7 @@ Only the first word of an error text is its code, and only that is stable: Valke
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,13 +81,16 @@ _ERR_TEXTS = (
     ("invalid password", RefusalKind.AUTH_REFUSED),
 )
 
+# Not the address of a page that explains the error.
+_HTTP = re.compile(r"\bhttps?\b(?!://)", re.IGNORECASE)
+
 _NO_PASSWORD_SET = ("without any password configured", "no password is set")
 
 
 def refusal_of(text: str) -> Refusal:
     """The typed form of an error reply, given without its leading minus."""
     kind = _kind_of(text)
-    if kind is RefusalKind.ERROR and "http" in text.lower():
+    if kind is RefusalKind.ERROR and _HTTP.search(text):
         return unheard(SilenceReason.GARBAGE, f"speaks HTTP, not Redis: {text}")
     return Refusal(kind, text, _SILENCES.get(kind))
 

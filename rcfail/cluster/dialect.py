@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rcfail.cluster.parse_info import vitals
+from rcfail.cluster.parse_info import server_in
 from rcfail.cluster.vitals import Flavour, Server
 
 _LINKS_SINCE = (7, 0)  # Redis; every Valkey has it
@@ -12,7 +12,7 @@ _SLOT_MIGRATIONS_SINCE = (9, 0)  # Valkey only; Redis 8.4 has another command fo
 def server_of(info: str) -> Server:
     """Who the process is, from the first section of its INFO. Total: what is not said is empty."""
     section, _, _ = info.partition("\r\n\r\n")
-    return vitals(section, None, None).server
+    return server_in(section)
 
 
 def name_of(server: Server) -> str:

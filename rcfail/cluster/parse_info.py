@@ -46,6 +46,11 @@ def vitals(info: str | None, cluster_info: str | None, config: Mapping[str, str]
     )
 
 
+def server_in(info: str) -> Server:
+    """Only who the process is, of an INFO or of its first section. Total."""
+    return _server(_Fields.of(info, []))
+
+
 class _Fields:
     """Named texts, read as what the caller says that they are. What cannot be read so goes to `unread`."""
 

@@ -245,7 +245,7 @@ def _plain(value: Any) -> Reply:
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, (list, tuple, set)):
-        return tuple(_plain(item) for item in value)
+        return tuple([_plain(item) for item in value])
     if isinstance(value, dict):
         return tuple(_plain(item) for pair in value.items() for item in pair)
     if isinstance(value, ResponseError):

@@ -38,6 +38,7 @@ def merge(observation: Observation, zone_of: ZoneOf = no_labels) -> Snapshot:
         nodes[owner] = replace(nodes[owner], slots=ranges)
     voters = tuple(sorted(slots))
     nodes = _with_alive(nodes, voters, by_observer)
+    shards = _shards(nodes, parts)
     return Snapshot(
         taken_at_unix_ms=observation.taken_at_unix_ms,
         seeds=observation.seeds,
@@ -45,11 +46,12 @@ def merge(observation: Observation, zone_of: ZoneOf = no_labels) -> Snapshot:
         groups=groups,
         silences=observation.silences,
         nodes=nodes,
-        shards=_shards(nodes, parts),
+        shards=shards,
         stretches=parts,
         electorate=electorate(voters, by_observer),
         handshakes=_handshakes(groups),
         by_observer=by_observer,
+        shard_by_node=_shard_by_node(shards),
     )
 
 
@@ -214,6 +216,15 @@ def _shards(nodes: Mapping[NodeId, Node], parts: tuple[Stretch, ...]) -> tuple[S
     return tuple(
         Shard(each, tuple(sorted(replicas.get(each, ()))), nodes[each].slots) for each in primaries if each in nodes
     )
+
+
+def _shard_by_node(shards: Iterable[Shard]) -> Mapping[NodeId, Shard]:
+    """The first shard of each node: one that is listed as replica and owns slots is in two."""
+    found: dict[NodeId, Shard] = {}
+    for shard in shards:
+        for member in (shard.primary_id, *shard.replica_ids):
+            found.setdefault(member, shard)
+    return found
 
 
 def _top(nodes: Mapping[NodeId, Node], replica: Node) -> NodeId | None:

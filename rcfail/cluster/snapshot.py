@@ -190,16 +190,14 @@ class Snapshot:
     electorate: Electorate
     handshakes: tuple[tuple[NodeId, Belief], ...] = ()
     by_observer: Mapping[NodeId, View] = field(default_factory=dict)
+    shard_by_node: Mapping[NodeId, Shard] = field(default_factory=dict)
 
     def node(self, node_id: NodeId | None) -> Node | None:
         return self.nodes.get(node_id) if node_id else None
 
     def shard_of(self, node_id: NodeId) -> Shard | None:
         """The shard in which the node is primary or replica."""
-        for shard in self.shards:
-            if node_id == shard.primary_id or node_id in shard.replica_ids:
-                return shard
-        return None
+        return self.shard_by_node.get(node_id)
 
     def replicas_of(self, shard: Shard) -> Iterator[Node]:
         return (self.nodes[node_id] for node_id in shard.replica_ids)

@@ -15,10 +15,10 @@ from rcfail.cluster.nouns import SLOT_COUNT, Belief, Endpoint, NodeId, NodesRepl
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
 
 MOST_NODES = 10_000
-MOST_OPINIONS = 2_500_000
+MOST_OPINIONS = 1_500_000
 MOST_CLAIMED_SLOTS = 16 * SLOT_COUNT
 """What can be judged in some seconds: nodes, nodes times tables that differ, slots of all claims that differ. Redis
-Cluster is made for some 1,000 nodes; 1,500 that all disagree still fit, and so does every slot claimed 16 times."""
+Cluster is made for some 1,000 nodes; 1,200 that all disagree still fit, and so does every slot claimed 16 times."""
 
 _NONE: frozenset[NodeId] = frozenset()
 

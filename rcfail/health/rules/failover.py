@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rcfail.cluster.candidacy import Candidate, Obstacle, candidates, candidates_by_themselves
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
 from rcfail.cluster.failover_stage import FailoverStage, Stage, awaited, failover_stage
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds, of_shard
@@ -34,10 +35,12 @@ def awaited_failovers(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """
     out = [shard for shard in snapshot.shards if awaited(snapshot, shard)]
     unvoted = [shard for shard in out if _no_majority(snapshot, shard)]
+    told: set[NodeId] = set()
     if len(unvoted) > 1:
         yield _all_blocked(snapshot, unvoted)
+        told = {shard.primary_id for shard in unvoted}
     for shard in out:
-        if len(unvoted) > 1 and shard in unvoted:
+        if shard.primary_id in told:
             continue
         stage, standing = failover_stage(snapshot, shard), candidates(snapshot, shard)
         yield _blocked(snapshot, shard, stage, standing) or _pending(snapshot, shard, stage, standing)
@@ -171,8 +174,8 @@ def _cause(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: Seq
 def _no_majority(snapshot: Snapshot, shard: Shard) -> bool:
     """With one or two voters the dead primary itself is missing for the majority."""
     electorate = snapshot.electorate
-    left = [voter for voter in electorate.voters if voter != shard.primary_id]
-    return electorate.quorum is Known.NO or len(left) < electorate.needed
+    left = len(electorate.voters) - (1 if shard.slots else 0)
+    return electorate.quorum is Known.NO or left < electorate.needed
 
 
 def _all_blocked(snapshot: Snapshot, shards: Sequence[Shard]) -> Finding:

@@ -11,7 +11,7 @@ from rcfail.clock import Deadline
 
 T = TypeVar("T")
 
-AT_ONCE = 16
+AT_ONCE = 32
 STALL_S = 0.02
 """Reading a view takes Python time, and then more threads only get in each other's way. So a few start at once,
 and the others when nothing comes for this long, as where nodes are far away or do not answer."""

@@ -71,3 +71,6 @@ def _from_terminal() -> str:
         return getpass.getpass("Password: ", stream=sys.stderr)
     except EOFError:
         raise UsageFault("no password was given", "Type it, or use --password-file FILE.") from None
+    except UnicodeDecodeError:
+        hint = "Look at the encoding of the terminal, or use --password-file FILE."
+        raise UsageFault("what was typed is no text in this terminal's encoding", hint) from None

@@ -19,6 +19,7 @@ _HINTS = {
     SilenceReason.TLS_EXPECTED: "Name the plain port of the node: -s HOST:PORT.",
     SilenceReason.NOT_A_CLUSTER: "Name a server that runs with cluster-enabled yes: -s HOST:PORT.",
     SilenceReason.CLIENTS_FULL: "Free a connection on the server or raise its maxclients, or name another node.",
+    SilenceReason.BUSY: "A script or a function holds it: wait until it ends, or name another node.",
     SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead: -s ADDRESS:PORT.",
     SilenceReason.GARBAGE: "Another service listens there: name the client port of a node.",
     SilenceReason.TOO_LARGE: "Another service listens there: name the client port of a node.",

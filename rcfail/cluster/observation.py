@@ -51,6 +51,7 @@ class SilenceReason(StrEnum):
     TOO_SLOW = "too-slow"  # sent something, but not a whole answer in time
     TOO_LARGE = "too-large"  # sent more than we are willing to read
     CLOSED = "closed"  # took the connection and ended it
+    BUSY = "busy"  # answers every question with BUSY: a script or a function holds it
     CLIENTS_FULL = "clients-full"  # max number of clients reached
     AUTH_REFUSED = "auth-refused"  # NOAUTH, WRONGPASS, or NOPERM for everything we ask
     NOT_A_CLUSTER = "not-a-cluster"  # a server with cluster support disabled

@@ -52,7 +52,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("slot-migration-active", "slots are being moved", _I, ()),
     # Nodes
     Entry("node-failed", "a node has failed", _C, _REDUNDANT),
-    Entry("node-frozen", "a node takes connections and never answers", _C, _BOTH),
+    Entry("node-frozen", "a node takes connections and serves nobody", _C, _BOTH),
     Entry("node-suspected", "a node is suspected", _C, _REDUNDANT, True),
     Entry("node-silent", "a node does not answer us", _C, _ALL),
     Entry("node-noaddr", "a node's address is lost", _C, _REDUNDANT),

@@ -28,7 +28,7 @@ class Standing(StrEnum):
     LOADING = "loading"
     REPLACED = "replaced"  # another id answers where it is listed
     NO_ADDRESS = "no-address"  # no view prints an address for it
-    FROZEN = "frozen"
+    FROZEN = "frozen"  # or busy with a script that does not end: one is silent, the other says so
     CLIENTS_FULL = "clients-full"
     AUTH_REFUSED = "auth-refused"
     GHOST = "ghost"  # failed, owns nothing, dead for long
@@ -38,6 +38,7 @@ class Standing(StrEnum):
 
 _BY_REASON = {
     SilenceReason.FROZEN: Standing.FROZEN,
+    SilenceReason.BUSY: Standing.FROZEN,
     SilenceReason.CLIENTS_FULL: Standing.CLIENTS_FULL,
     SilenceReason.AUTH_REFUSED: Standing.AUTH_REFUSED,
 }

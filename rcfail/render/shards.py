@@ -184,4 +184,6 @@ class _Table:
             said.append("alive for others")
         if node.vitals is not None and node.vitals.cluster.state == "fail":
             said.append("state:fail")
+        if node.view is not None and standing is Standing.ANSWERS and not node.view.vitals.cluster.state:
+            said.append("state unknown")
         return said

@@ -34,6 +34,7 @@ SILENCE_WORDS = {
     SilenceReason.TOO_SLOW: "answers too slowly",
     SilenceReason.TOO_LARGE: "answers without end",
     SilenceReason.CLOSED: "closes the connection",
+    SilenceReason.BUSY: "answers nothing but BUSY",
     SilenceReason.CLIENTS_FULL: "takes no more clients",
     SilenceReason.AUTH_REFUSED: "refuses our credentials",
     SilenceReason.NOT_A_CLUSTER: "is not a member of a cluster",

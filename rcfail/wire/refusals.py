@@ -25,6 +25,7 @@ class RefusalKind(StrEnum):
     UNSUPPORTED = "unsupported"  # the server does not know the command
     NOT_A_CLUSTER = "not-a-cluster"
     CLIENTS_FULL = "clients-full"
+    BUSY = "busy"  # a script or a function runs for longer than busy-reply-threshold
     ERROR = "error"  # any other error reply
     NO_ANSWER = "no-answer"  # the conversation failed: `silence` says how. A `say` had sent nothing yet
     WRONG_NODE = "wrong-node"  # somebody else answers there: nothing was sent
@@ -59,6 +60,7 @@ _SILENCES = {
     RefusalKind.AUTH_REFUSED: SilenceReason.AUTH_REFUSED,
     RefusalKind.NOT_A_CLUSTER: SilenceReason.NOT_A_CLUSTER,
     RefusalKind.CLIENTS_FULL: SilenceReason.CLIENTS_FULL,
+    RefusalKind.BUSY: SilenceReason.BUSY,
 }
 
 _CODES = {
@@ -69,6 +71,7 @@ _CODES = {
     "LOADING": RefusalKind.LOADING,
     "MASTERDOWN": RefusalKind.MASTER_DOWN,
     "CLUSTERDOWN": RefusalKind.CLUSTER_DOWN,
+    "BUSY": RefusalKind.BUSY,
 }
 
 # Redis 6.2 begins with a capital, later servers do not; the clients' limit has a longer form in cluster mode

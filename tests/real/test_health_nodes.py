@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import Belief, NodeId
 from rcfail.cluster.snapshot import Snapshot
+from rcfail.errors import LabFault
 from rcfail.health import standing
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds
@@ -21,6 +22,7 @@ from rcfail.practice.lab.register import NodeEntry
 from rcfail.practice.lab.wish import Persistence
 from rcfail.wire.record import load
 from tests.real.conftest import LabMaker
+from tests.real.hints import run_hint
 from tests.real.pictures import judging, looking_at
 from tests.real.servers import RunningLab, ServerUnderTest
 from tests.real.verdicts import Health, Said, health_of
@@ -201,6 +203,23 @@ def test_a_frozen_node_that_the_others_hold_for_failed_is_still_the_frozen_node(
     health = health_of(one)
     assert health.codes == {"node-frozen": "warning", "replica-missing": "warning"}
     assert "5 of 5 other nodes say fail" in about(health, "node-frozen", frozen).evidence
+
+
+@every_server
+def test_a_slot_owner_that_runs_a_script_without_end(lab: LabMaker) -> None:
+    """Its bus goes on, so nobody suspects it and no replica takes over."""
+    one = lab()
+    owner = one.node("n1")
+    one.say(owner, "CONFIG", "SET", "lua-time-limit", 50)
+    with suppress(LabFault):  # no answer comes
+        one.say(owner, "EVAL", "while true do end", 0)
+    health = health_of(one)
+    assert (health.exit_code, health.serving) == (CRITICAL, "no")
+    said = about(health, "node-frozen", owner)
+    assert "with: BUSY" in said.evidence
+    assert health.codes == {"node-frozen": "critical"}
+    assert run_hint(said.hint) == "OK"
+    assert health_of(one).exit_code == OK
 
 
 SLOW_LOADING = ("key-load-delay 8000", "rdbcompression no")

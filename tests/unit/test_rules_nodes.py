@@ -241,6 +241,28 @@ def test_frozen_stays_frozen_whatever_the_others_say(letter: str, severity: Seve
     assert codes(world.snapshot()) == [("node-frozen", severity, letter)]
 
 
+def _busy(letter: str, text: str) -> Finding:
+    """All findings are this one: the others hold the node for alive, for its bus goes on."""
+    seen = World.of(3, 1).observe()
+    lost = next(each for each in seen.answers if each.expected == node_id(letter))
+    silence = Silence(lost.endpoint, lost.expected, SilenceReason.BUSY, text)
+    answers = tuple(each for each in seen.answers if each is not lost)
+    return only(merge(replace(seen, answers=answers, silences=(silence,))))
+
+
+@pytest.mark.parametrize(("letter", "severity"), [("b", Severity.CRITICAL), ("b1", Severity.WARNING)])
+def test_who_answers_nothing_but_busy_serves_nobody(letter: str, severity: Severity) -> None:
+    one = _busy(letter, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
+    assert (one.code, one.severity, one.subject.id) == ("node-frozen", severity, node_id(letter))
+    assert "answers every question with: BUSY Redis is busy running a script" in one.evidence
+    assert one.hint.endswith("SCRIPT KILL")
+
+
+def test_a_function_is_ended_with_another_command_than_a_script() -> None:
+    text = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+    assert _busy("b", text).hint.endswith("FUNCTION KILL")
+
+
 class TestLoading:
     @pytest.mark.parametrize(("letter", "severity"), [("b", Severity.CRITICAL), ("b1", Severity.WARNING)])
     @pytest.mark.parametrize("flags", [(), ("fail",)])

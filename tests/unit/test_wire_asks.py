@@ -210,12 +210,11 @@ def test_what_makes_the_whole_node_unusable_is_a_silence(answers: dict[str, byte
     assert silence.text
 
 
-def test_a_busy_script_is_an_answer_without_anything() -> None:
-    """It is alive and says no to everything: that is not silence."""
+def test_a_busy_script_makes_the_whole_node_unusable() -> None:
     busy = b"-BUSY Redis is busy running a script.\r\n"
-    answer = Node(answers=dict.fromkeys(("INFO", "CLUSTER", "CONFIG"), busy)).ask()
-    assert {absence.kind for absence in answer.absences.values()} == {AbsenceKind.REFUSED}
-    assert set(answer.absences) == set(Ask)
+    silence = Node(answers=dict.fromkeys(("INFO", "CLUSTER", "CONFIG"), busy)).ask_any()
+    assert isinstance(silence, Silence)
+    assert (silence.reason, silence.text) == (SilenceReason.BUSY, "BUSY Redis is busy running a script.")
 
 
 def test_what_the_node_said_before_it_froze_is_kept() -> None:

@@ -35,7 +35,8 @@ K = RefusalKind
         ("ERR max number of clients reached", K.CLIENTS_FULL),
         ("ERR max number of clients + cluster connections reached", K.CLIENTS_FULL),
         ("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE", K.ERROR),
-        ("BUSY Redis is busy running a script.", K.ERROR),
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", K.BUSY),
+        ("BUSYGROUP Consumer Group name already exists", K.ERROR),
         ("LOADINGX not that word", K.ERROR),
         ("ERR the node is LOADING", K.ERROR),
         ("", K.ERROR),
@@ -49,6 +50,7 @@ def test_the_text_of_an_error_reply_has_a_kind(text: str, kind: RefusalKind) -> 
 def test_only_what_makes_the_whole_node_unusable_silences_it() -> None:
     assert refusal_of("NOAUTH x").silence is SilenceReason.AUTH_REFUSED
     assert refusal_of("ERR max number of clients reached").silence is SilenceReason.CLIENTS_FULL
+    assert refusal_of("BUSY Redis is busy running a script.").silence is SilenceReason.BUSY
     assert refusal_of("ERR This instance has cluster support disabled").silence is SilenceReason.NOT_A_CLUSTER
     for text in ("NOPERM x", "LOADING x", "ERR unknown command 'X'", "ERR x", "MASTERDOWN x"):
         assert refusal_of(text).silence is None

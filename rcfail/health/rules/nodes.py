@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.observation import SilenceReason
+from rcfail.cluster.observation import Silence, SilenceReason
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
@@ -119,34 +119,53 @@ def bus_unreachable(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def node_frozen(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
-    """A node took our connection and never sent a byte."""
+    """A node took our connection and never sent a byte, or answers every question with BUSY.
+
+    While a script runs for longer than busy-reply-threshold, the server serves nobody (processCommand, server.c), but
+    its cluster bus goes on (processEventsWhileBlocked), so the others hold it for alive and nobody takes its slots.
+    """
     stands = standings(snapshot)
     for node in snapshot.nodes.values():
-        if stands[node.node_id] is not Standing.FROZEN:
+        if stands[node.node_id] is not Standing.FROZEN or node.silence is None:
             continue
+        busy = node.silence.reason is SilenceReason.BUSY
         yield Finding(
             "node-frozen",
             Severity.CRITICAL if node.slots else Severity.WARNING,
             of_node(node),
-            f"{who(snapshot, node)} took our connection and sent nothing for "
-            f"{duration(node.silence.waited_ms if node.silence else 0)}; {tally(snapshot, node)}",
-            f"{loss(snapshot, node)}, and clients hang on it until their own timeout.",
-            f"Look for a stopped process, a paused machine, a stalled disk or an endless script on "
+            f"{who(snapshot, node)} {_of_no_use(node.silence)}; {tally(snapshot, node)}",
+            f"{loss(snapshot, node)}{'' if busy else ', and clients hang on it until their own timeout'}.",
+            _end_of_script(node.silence)
+            if busy
+            else f"Look for a stopped process, a paused machine, a stalled disk or an endless command on "
             f"{node.host or 'its host'}, then: {redis_cli(node.endpoint, 'PING')}",
             _ALL if node.slots else None,
         )
     yield from _unlisted_frozen(snapshot)
 
 
+def _of_no_use(silence: Silence) -> str:
+    if silence.reason is SilenceReason.BUSY:
+        return f"answers every question with: {silence.text}"
+    return f"took our connection and sent nothing for {duration(silence.waited_ms)}"
+
+
+def _end_of_script(silence: Silence) -> str:
+    """Which of the two the server can be told, its own text says since 7.0; before there were scripts only."""
+    kind = "FUNCTION" if "FUNCTION KILL" in silence.text else "SCRIPT"
+    return "If it need not run to its end, stop it; refused once it has written: " + redis_cli(
+        silence.endpoint, kind, "KILL"
+    )
+
+
 def _unlisted_frozen(snapshot: Snapshot) -> Iterator[Finding]:
     for each in snapshot.silences:
-        if each.reason is SilenceReason.FROZEN and each.expected is None:
+        if each.reason in (SilenceReason.FROZEN, SilenceReason.BUSY) and each.expected is None:
             yield Finding(
                 "node-frozen",
                 Severity.UNKNOWN,
                 Subject(SubjectKind.NODE, "", str(each.endpoint)),
-                f"{each.endpoint} took our connection and sent nothing for {duration(each.waited_ms)}, "
-                "and no view lists it",
+                f"{each.endpoint} {_of_no_use(each)}, and no view lists it",
                 "It cannot be told what it is, or what it would say.",
                 f"Look at the process behind it, then: {redis_cli(each.endpoint, 'PING')}",
                 _ALL,

@@ -26,6 +26,7 @@ _PHRASES = {
     SilenceReason.TOO_SLOW: "it gave no whole answer in time",
     SilenceReason.TOO_LARGE: "its answer was larger than we read",
     SilenceReason.CLOSED: "it ended our connection",
+    SilenceReason.BUSY: "it answers nothing but BUSY",
     SilenceReason.CLIENTS_FULL: "it takes no more clients",
     SilenceReason.AUTH_REFUSED: "it refuses our credentials",
     SilenceReason.NOT_A_CLUSTER: "a server with cluster support disabled answers there",
@@ -36,7 +37,9 @@ _PHRASES = {
     SilenceReason.ANOTHER_NODE: "another node answers at its address",
 }
 
-_OWN_CODE = frozenset({SilenceReason.FROZEN, SilenceReason.CLIENTS_FULL, SilenceReason.AUTH_REFUSED})
+_OWN_CODE = frozenset(
+    {SilenceReason.FROZEN, SilenceReason.BUSY, SilenceReason.CLIENTS_FULL, SilenceReason.AUTH_REFUSED}
+)
 
 
 def why(node: Node) -> str:

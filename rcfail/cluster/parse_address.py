@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rcfail.cluster.nouns import Address
 
 _MAX_PORT = 65535
+_LONGEST_HOST = 255  # of RFC 1035, and of cluster-announce-hostname (NET_HOST_STR_LEN, server.h)
 
 
 class AddressReading(NamedTuple):
@@ -41,6 +42,9 @@ def read_address(text: str) -> AddressReading:
         reasons.append(f"port {port_text[:40]!r} is not a port")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    if len(host) > _LONGEST_HOST:
+        reasons.append(f"a host of {len(host)} characters is none")
+        host = ""
     return AddressReading(Address(host, port or 0, bus_port, hostname), aux, tuple(reasons))
 
 
@@ -52,6 +56,8 @@ def _read_elements(elements: list[str]) -> tuple[str, tuple[tuple[str, str], ...
         name, equals, value = element.partition("=")
         if equals:
             aux.append((name, value))
+        elif len(element) > _LONGEST_HOST:
+            reasons.append(f"a host name of {len(element)} characters is none")
         elif element and not hostname:
             hostname = element
         elif element:

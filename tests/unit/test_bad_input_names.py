@@ -152,3 +152,19 @@ def test_a_hint_that_is_pasted_into_a_shell_runs_nothing_that_a_server_chose(tmp
         )
         assert not (tmp_path / "pwned").exists(), command
     assert (tmp_path / "ran").exists(), "the commands were run"
+
+
+def test_a_name_longer_than_any_is_told_once_and_not_repeated(tmp_path: Path) -> None:
+    long = "h" * 1_000_000
+    path = tmp_path / "nodes.conf"
+    path.write_text(
+        line("a", f"127.0.0.1:7000@17000,{long}", "myself,master", slots="0-16383")
+        + line("b", f"{long}:7001@17001", "slave", node_id("a"))
+    )
+    ended = endure("nodes", "--from", str(path))
+    assert ended.code == ExitCode.OK
+    assert "a host name of 1000000 characters is none" in ended.out
+    assert "a host of 1000000 characters is none" in ended.out
+    assert len(ended.out) < 2000
+    nodes = endure("nodes", "--from", str(path), "-o", "json").document["data"]["nodes"]
+    assert [(each["host"], each["hostname"]) for each in nodes] == [("127.0.0.1", ""), ("", "")]

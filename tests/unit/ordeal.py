@@ -28,18 +28,20 @@ _LONG = 20_000_000
 
 QUICK = ("--connect-timeout", "500ms", "--read-timeout", "500ms", "--deadline", "4s")
 
-# Says how much memory it took at most: what a process inherits from its maker is not in it, as it is in wait4.
+# Says what it cost: what a process inherits from its maker is not in it, as it is in wait4.
 _WEIGHED = """
-import os, sys
+import os, resource, sys
 from rcfail.cli import run
 code = run(sys.argv[1:])
 sys.stdout.flush()
+spent = resource.getrusage(resource.RUSAGE_SELF)
 with open("/proc/self/status") as status:
-    sys.stderr.write(next(line for line in status if line.startswith("VmHWM")))
+    size = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+sys.stderr.write(f"weight {size} {spent.ru_utime + spent.ru_stime}\\n")
 sys.stderr.flush()
 os._exit(code)
 """
-_WEIGHT = re.compile(r"VmHWM:\s+([0-9]+) kB\n\Z")
+_WEIGHT = re.compile(r"weight ([0-9]+) ([0-9.]+)\n\Z")
 
 # The first terminal that the leader of a session opens becomes its own: /dev/tty, where passwords are asked.
 _ON_TERMINAL = """
@@ -114,12 +116,19 @@ def endure(
     return ended
 
 
-def weighed(*words: str, within_s: float = 60.0) -> tuple[Ended, int]:
-    """The same, and the most MiB that it took."""
+class Weight(NamedTuple):
+    """The most memory, and the time that it computed: the clock on the wall shows how busy the machine is too."""
+
+    mib: int
+    cpu_s: float
+
+
+def weighed(*words: str, within_s: float = 120.0) -> tuple[Ended, Weight]:
+    """The same, and what it cost."""
     ended = endure(*words, within_s=within_s, script=_WEIGHED)
     found = _WEIGHT.search(ended.err)
     assert found, ended.err
-    return ended, int(found[1]) >> 10
+    return ended, Weight(int(found[1]) >> 10, float(found[2]))
 
 
 def fails(

@@ -15,7 +15,7 @@ from rcfail.cluster.observation import SilenceReason
 from rcfail.exits import ExitCode
 from tests.unit.liars import CLUSTER_INFO, info_text, liar, line, node_id
 from tests.unit.ordeal import endure, obeyed_in, on_terminal
-from tests.unit.running import recorded
+from tests.unit.running import rcfail, recorded
 from tests.unit.wire_servers import array, bulk
 from tests.unit.world import World
 
@@ -131,7 +131,9 @@ def worlds(name: str) -> Iterator[World]:
         yield world
 
 
-def test_a_hint_that_is_pasted_into_a_shell_runs_nothing_that_a_server_chose(tmp_path: Path) -> None:
+def test_a_hint_that_is_pasted_into_a_shell_runs_nothing_that_a_server_chose(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """Every command of every hint is run by bash, with programs in place of the named ones that do nothing."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -141,8 +143,8 @@ def test_a_hint_that_is_pasted_into_a_shell_runs_nothing_that_a_server_chose(tmp
     hints: set[str] = set()
     for name in SHELL:
         for world in worlds(name):
-            ended = endure("health", "-o", "json", "--from-record", recorded(world, tmp_path))
-            hints.update(each["hint"] for each in ended.document["data"]["findings"])
+            ran = rcfail(capsys, "health", "-o", "json", "--from-record", recorded(world, tmp_path))
+            hints.update(each["hint"] for each in ran.document["data"]["findings"])
     commands = {found[0] for hint in hints if (found := re.search(r"(?:redis-cli|rcfail) .*", hint))}
     assert sum("pwned" in command for command in commands) > 10, "else this proves nothing"
     for command in sorted(commands):

@@ -66,10 +66,10 @@ ENDLESS = {
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_what_never_ends_costs_little_time_and_memory(kind: str, output: str) -> None:
     with odd_server(ENDLESS[kind]) as server:
-        ended, mib = weighed("health", "-s", str(server.endpoint), *QUICK, "-o", output)
+        ended, weight = weighed("health", "-s", str(server.endpoint), *QUICK, "-o", output)
     assert ended.code == ExitCode.UNKNOWN
     assert ended.took_s < 0.5 + SLACK_S
-    assert mib < LIGHT_MIB
+    assert weight.mib < LIGHT_MIB
 
 
 ODD = {

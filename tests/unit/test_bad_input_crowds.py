@@ -66,7 +66,7 @@ def everyday(kinds: Iterable[str], *chosen: str) -> list[ParameterSet]:
 def test_a_table_of_thousands_is_judged_soon_after_the_deadline(kind: str, output: str) -> None:
     with liar(CROWDS[kind]) as seed:
         ended, weight = weighed("health", "-s", seed, *BOUNDED, "-o", output)
-    assert ended.code in NOT_OK
+    assert ended.code in NOT_OK, ended.err
     if output == "json" and kind != "being met":
         assert ended.document["data"]["silences"]
     assert weight.cpu_s < DEADLINE_S + MOST_CPU_S
@@ -152,7 +152,7 @@ def ever_more(kind: str) -> Iterator[str]:
 def test_a_cluster_that_names_ever_more_nodes_ends_at_the_deadline_and_is_not_ok(kind: str) -> None:
     with ever_more(kind) as seed:
         ended, weight = weighed("health", "-s", seed, *BOUNDED, "-o", "json")
-    assert ended.code in (ExitCode.CRITICAL, ExitCode.UNKNOWN)
+    assert ended.code in (ExitCode.CRITICAL, ExitCode.UNKNOWN), ended.err
     assert len(ended.document["data"]["nodes"]) > 10
     assert weight.cpu_s < DEADLINE_S + MOST_CPU_S
     assert weight.mib < HEAVY_MIB

@@ -52,6 +52,7 @@ def merge(observation: Observation, zone_of: ZoneOf = no_labels) -> Snapshot:
         handshakes=_handshakes(groups),
         by_observer=by_observer,
         shard_by_node=_shard_by_node(shards),
+        deserted=observation.deserted,
     )
 
 

@@ -102,10 +102,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One round over the whole cluster, from all seeds to the union of all nodes that any view names."""
+    """One round over the whole cluster, from all seeds to the union of all nodes that any view names.
+
+    `deserted` are addresses at which some view lists a node and nobody answered, although that very node (`expected`)
+    answered at another one: it has its Answer, and no Silence.
+    """
 
     taken_at_unix_ms: int
     elapsed_ms: int
     seeds: tuple[Endpoint, ...]
     answers: tuple[Answer, ...]
     silences: tuple[Silence, ...]
+    deserted: tuple[Silence, ...] = ()

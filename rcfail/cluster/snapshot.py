@@ -191,6 +191,7 @@ class Snapshot:
     handshakes: tuple[tuple[NodeId, Belief], ...] = ()
     by_observer: Mapping[NodeId, View] = field(default_factory=dict)
     shard_by_node: Mapping[NodeId, Shard] = field(default_factory=dict)
+    deserted: tuple[Silence, ...] = ()
 
     def node(self, node_id: NodeId | None) -> Node | None:
         return self.nodes.get(node_id) if node_id else None

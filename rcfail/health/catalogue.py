@@ -63,6 +63,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("reply-malformed", "a node's answer cannot be read whole", _U, _ALL, False, False),
     Entry("node-loading", "a node is loading its data set", _C, _BOTH),
     Entry("node-id-changed", "another node answers at a known address", _C, _REDUNDANT),
+    Entry("self-address-wrong", "nobody answers at the address that a node announces", _U, _ALL, True),
     Entry("node-duplicate-address", "two nodes are listed at one address", _C, _REDUNDANT, False, False),
     Entry("node-unknown-to-some", "some nodes do not know a member", _W, _BOTH, True),
     Entry("node-ghost", "a dead node without slots is still remembered", _W, ()),

@@ -15,11 +15,14 @@ from rcfail.wire.bounds import Unheard
 from rcfail.wire.dial import addresses_of, literal
 from rcfail.wire.door import Door
 from rcfail.wire.pool import Pool
-from rcfail.wire.roll import MOST_NODES, Listings, call, claimed
+from rcfail.wire.roll import MOST_NODES, Listings, call, claimed, deserted
 
 Row = TypeVar("Row", Answer, Silence)
 
 NODES_AT_ONCE = 64
+SECOND_ADDRESS_S = 1.0
+"""When all nodes are heard, so long is waited for the addresses at which some of them are listed besides."""
+
 SLOW_SILENCE_MS = 500
 """A second look does not wait again for a silence that took this long."""
 
@@ -61,7 +64,7 @@ def look_again(
     all_links: bool = False,
 ) -> Observation:
     """A second round: ask whoever answered or refused fast, and whoever is new; carry slow silences over."""
-    slow = tuple(silence for silence in previous.silences if _is_slow(silence))
+    slow = tuple(silence for silence in (*previous.silences, *previous.deserted) if _is_slow(silence))
     places = [answer.endpoint for answer in previous.answers]
     places += [each.endpoint for each in previous.silences if each.endpoint and each not in slow]
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
@@ -116,6 +119,7 @@ class _Crawler:
         self._waiting: dict[Endpoint, None] = {}
         self._heard: set[NodeId] = set()
         self._siblings: dict[Endpoint, tuple[Endpoint, ...]] = {}
+        self._last_s: float | None = None
 
     def begin_at(self, seeds: Iterable[Endpoint], resolve_s: float) -> None:
         for seed in dict.fromkeys(seeds):
@@ -135,16 +139,14 @@ class _Crawler:
     def run(self, seeds: tuple[Endpoint, ...]) -> Observation:
         """Take in what comes, ask whom it names, and call the roll at the end or when the deadline passes."""
         try:
-            while self._awaits_more():
-                ended = self._pool.next_ended(self._deadline)
-                if ended is None:
-                    break
+            while self._waiting and (ended := self._pool.next_ended(self._patience())) is not None:
                 self._take(ended)
         finally:
             self._pool.close()
         self._give_up()
         answers, silences = call(self._answers, self._worth_telling(), self._listings)
-        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences)
+        empty = deserted(self._answers, self._silences, self._listings)
+        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences, empty)
 
     def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
         def job() -> _Lookup:
@@ -173,10 +175,9 @@ class _Crawler:
         if own:
             self._heard.add(own)
         if ended.nodes:
-            for place, node_id in self._listings.add(ended.nodes):
-                # A node that was reached at a seed's address is not asked again at the one that it announces.
-                if node_id not in self._heard:
-                    self.ask(place)
+            for place, _ in self._listings.add(ended.nodes):
+                # Also one that was reached at a seed's address: clients are sent to the one that it announces.
+                self.ask(place)
 
     def _named(self, row: Row) -> Row:
         known = self._known.get(row.endpoint) if row.endpoint else None
@@ -191,14 +192,21 @@ class _Crawler:
             self._siblings[address] = ended.found
             self.ask(address)
 
-    def _awaits_more(self) -> bool:
-        """Whether an open question can still bring a node that was not heard. A silent second address cannot."""
-        return any(not (ids := self._listings.at(place)) or not ids <= self._heard for place in self._waiting)
+    def _patience(self) -> Deadline:
+        """Until when an answer is waited for: to the end, while one can still bring a node that was not heard."""
+        if any(not (ids := self._listings.at(place)) or not ids <= self._heard for place in self._waiting):
+            self._last_s = None
+            return self._deadline
+        if self._last_s is None:
+            self._last_s = self._clock.monotonic_s() + SECOND_ADDRESS_S
+        return Deadline(self._clock, min(self._last_s, self._deadline.ends_at_s))
 
     def _give_up(self) -> None:
+        reason, text = SilenceReason.NO_TIME, "the deadline passed before it answered"
+        if not self._deadline.passed():
+            reason, text = SilenceReason.TOO_SLOW, f"did not answer within {SECOND_ADDRESS_S:g} s"
         for place in self._waiting:
-            text = "the deadline passed before it answered"
-            self._silences.append(self._named(Silence(place, None, SilenceReason.NO_TIME, text, self._elapsed_ms())))
+            self._silences.append(self._named(Silence(place, None, reason, text, self._elapsed_ms())))
 
     def _worth_telling(self) -> list[Silence]:
         """Without the silent addresses of a name of which another address answered, such as ::1 of localhost."""

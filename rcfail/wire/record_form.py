@@ -54,6 +54,7 @@ def observation_to(observation: Observation) -> dict[str, Any]:
         "tables": [_table_to(table, belief_numbers) for table in tables.values()],
         "answers": [_answer_to(answer, table_numbers) for answer in observation.answers],
         "silences": [_silence_to(silence) for silence in observation.silences],
+        "deserted": [_silence_to(silence) for silence in observation.deserted],
     }
 
 
@@ -129,6 +130,8 @@ def observation_from(document: Mapping[str, Any]) -> Observation:
         seeds=_many(_endpoint, document, "seeds"),
         answers=_many(lambda value: _answer(value, tables), document, "answers"),
         silences=_many(_silence, document, "silences"),
+        # A record of before this was saved has none.
+        deserted=_many(_silence, document, "deserted") if "deserted" in document else (),
     )
 
 

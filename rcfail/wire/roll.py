@@ -120,8 +120,8 @@ def call(
     """One row a node, in the order of the endpoints.
 
     A node that answered under two addresses keeps the answer from where others list it. A silent address
-    whose nodes all answered elsewhere is no row. One that nobody lists is: with the id that the Silence already
-    expects, from an earlier round, or with none.
+    whose nodes all answered elsewhere is no row: see `deserted`. One that nobody lists is: with the id that the
+    Silence already expects, from an earlier round, or with none.
     """
     answers = sorted(answers, key=lambda answer: answer.endpoint)
     listed = listings.by_others()
@@ -141,6 +141,21 @@ def call(
     answered = _answered_at(answers, listings)
     rows.extend(_without_place(node_id, answered.get(node_id)) for node_id in sorted(listings.ids - covered))
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
+
+
+def deserted(answers: Sequence[Answer], silences: Sequence[Silence], listings: Listings) -> tuple[Silence, ...]:
+    """The silent addresses at which others list a node that answered elsewhere, one row for each such node.
+
+    Clients are sent there, so it is no loss of ours alone that nobody answers.
+    """
+    listed = listings.by_others()
+    heard = {own for own in map(claimed, answers) if own}
+    return tuple(
+        replace(silence, expected=node_id)
+        for silence in sorted(silences, key=_place)
+        if silence.endpoint
+        for node_id in sorted(listed.get(silence.endpoint, _NONE) & heard)
+    )
 
 
 def _expected(answer: Answer, listed: Mapping[Endpoint, frozenset[NodeId]], heard: set[NodeId]) -> NodeId | None:

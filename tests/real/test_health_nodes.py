@@ -205,6 +205,34 @@ def test_a_frozen_node_that_the_others_hold_for_failed_is_still_the_frozen_node(
     assert "5 of 5 other nodes say fail" in about(health, "node-frozen", frozen).evidence
 
 
+def test_a_slot_owner_that_announces_a_port_where_nobody_is(lab: LabMaker) -> None:
+    """Its bus and its seed address go on, every node says ok, and clients are sent to nobody."""
+    one = lab(replicas=0)
+    owner = one.node("n2")
+    one.say(owner, "CONFIG", "SET", "cluster-announce-port", 7999)
+    one.wait(lambda: one.belief("n1", owner).address.port == 7999, "n1 to hear of the port")
+    health = health_of(one, "--min-replicas", "0")
+    assert (health.exit_code, health.serving) == (UNKNOWN, "unknown")
+    said = about(health, "self-address-wrong", owner)
+    assert f"2 of 2 other nodes list it at {owner.host}:7999: nothing listens there" in said.evidence
+    assert "cluster-announce-port\n7999" in run_hint(said.hint)
+    one.say(owner, "CONFIG", "SET", "cluster-announce-port", 0)
+    one.wait(lambda: health_of(one, "--min-replicas", "0").exit_code == OK, "OK again")
+
+
+def test_a_slot_owner_that_announces_the_address_of_another(lab: LabMaker) -> None:
+    one = lab(replicas=0)
+    owner, other = one.node("n2"), one.node("n3")
+    one.say(owner, "CONFIG", "SET", "cluster-announce-ip", other.host)
+    one.say(owner, "CONFIG", "SET", "cluster-announce-port", other.port)
+    one.wait(lambda: one.belief("n1", owner).address.endpoint == other.endpoint, "n1 to hear of the address")
+    health = health_of(one, "--min-replicas", "0")
+    assert (health.exit_code, health.serving) == (CRITICAL, "no")
+    said = health.the("node-duplicate-address")
+    assert f"; {other.node_id[:8]} answers there" in said.evidence
+    assert f"; {owner.node_id[:8]} answers there" not in said.evidence
+
+
 @every_server
 def test_a_slot_owner_that_runs_a_script_without_end(lab: LabMaker) -> None:
     """Its bus goes on, so nobody suspects it and no replica takes over."""

@@ -414,6 +414,41 @@ class TestIdentity:
         assert "bbbbbbbb answers there" in one.evidence
 
 
+class TestDesertedAddress:
+    def announcing(self, letter: str, listed_by: str = "abc") -> Snapshot:
+        """A node that answers at its own address, while others list it at another one, where nobody is."""
+        world = World.of(3, 1)
+        member, seen = world[letter], world[letter].endpoint
+        elsewhere = Endpoint("10.9.9.9", 7999)
+        for other in world:
+            if other is not member and other.node_id[0] in listed_by:
+                other.sees[member.node_id] = member.line().replace(f"{seen.host}:{seen.port}@", "10.9.9.9:7999@")
+        empty = Silence(elsewhere, member.node_id, SilenceReason.REFUSED, "connection refused")
+        return merge(replace(world.observe(), deserted=(empty,)))
+
+    def test_a_slot_owner_that_most_list_there_may_be_out_of_reach_for_all_clients(self) -> None:
+        one = only(self.announcing("b"))
+        assert (one.code, one.severity, one.subject.id) == ("self-address-wrong", Severity.UNKNOWN, node_id("b"))
+        assert "5 of 5 other nodes list it at 10.9.9.9:7999: nothing listens there" in one.evidence
+        assert conclude([one]).serving is Known.UNKNOWN
+
+    def test_a_minority_that_lists_it_there_is_a_warning(self) -> None:
+        one = only(self.announcing("b", listed_by="a"))
+        assert (one.code, one.severity) == ("self-address-wrong", Severity.WARNING)
+        assert "2 of 5 other nodes list it" in one.evidence
+        assert conclude([one]).serving is Known.YES
+
+    def test_a_replica_costs_readiness(self) -> None:
+        one = only(self.announcing("b1"))
+        assert (one.code, one.severity) == ("self-address-wrong", Severity.WARNING)
+        assert (conclude([one]).serving, conclude([one]).failover_ready) == (Known.YES, Known.NO)
+
+    def test_where_nobody_else_lists_it_there_nobody_is_sent_there(self) -> None:
+        snapshot = self.announcing("b", listed_by="")
+        assert snapshot.deserted
+        assert found(snapshot) == []
+
+
 class TestMembership:
     def test_one_that_one_forgot_names_who_does_not_know_whom(self) -> None:
         world = World.of(3, 1)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rcfail.cluster.merge import merge
-from rcfail.cluster.nouns import BusLink, Problem
+from rcfail.cluster.nouns import BusLink, Endpoint, Problem
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, Observation, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.errors import ConfigFault
@@ -37,7 +37,8 @@ def rich() -> Observation:
     links = (BusLink("to", node_id("b"), 1_700_000_000_000, "rw", 0),)
     first = replace(first, links=links, slot_migrations=({"name": "m", "state": "running"},))
     lost = Silence(None, node_id("f"), SilenceReason.NO_ADDRESS, "no view prints an address for it")
-    return replace(found, answers=(first, *rest), silences=(*found.silences, lost))
+    empty = Silence(Endpoint("10.0.0.9", 7000), node_id("a"), SilenceReason.REFUSED, "connection refused", 3)
+    return replace(found, answers=(first, *rest), silences=(*found.silences, lost), deserted=(empty,))
 
 
 ABSENT = Absence(AbsenceKind.NO_ANSWER)
@@ -53,6 +54,12 @@ def test_what_is_saved_is_read_back_equal(name: str, tmp_path: Path) -> None:
     assert redact(again) == again
     assert path.read_bytes().startswith(b"\x1f\x8b") == name.endswith(".gz")
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing else is left in the directory"
+
+
+def test_a_record_from_before_deserted_addresses_were_saved_has_none() -> None:
+    document = json.loads(json.dumps(observation_to(rich())))
+    del document["deserted"]
+    assert observation_from(document) == replace(rich(), deserted=())
 
 
 def test_equal_tables_are_one_object_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
-from rcfail.wire.roll import Listings, call, claimed
+from rcfail.wire.roll import Listings, call, claimed, deserted
 
 IDS = [NodeId(letter * 40) for letter in "abcdef"]
 PLACES = [Endpoint(f"10.0.0.{number}", 7000) for number in range(1, 6)]
@@ -83,6 +83,25 @@ def test_who_answers_is_never_told_silent(found: tuple[list[Answer], list[Silenc
     heard = {own for own in map(claimed, answers) if own}
     assert {own for own in map(claimed, kept) if own} == heard
     assert not heard & {silence.expected for silence in rows}
+
+
+@given(rounds())
+def test_a_deserted_address_is_one_where_others_list_a_node_that_answers(
+    found: tuple[list[Answer], list[Silence], Listings],
+) -> None:
+    answers, silences, listings = found
+    heard = {own for own in map(claimed, answers) if own}
+    quiet = {silence.endpoint for silence in silences}
+    empty = deserted(answers, silences, listings)
+    for silence in empty:
+        assert silence.endpoint in quiet
+        assert silence.expected in heard
+        assert silence.endpoint is not None
+        assert silence.expected in listings.by_others()[silence.endpoint]
+    listed = {(place, each) for place, ids in listings.by_others().items() for each in ids}
+    assert {(silence.endpoint, silence.expected) for silence in empty} == {
+        (place, each) for place, each in listed if place in quiet and each in heard
+    }
 
 
 def test_of_two_answers_of_one_node_the_one_at_its_listed_address_stays() -> None:

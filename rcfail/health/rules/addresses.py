@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId, SlotRange
+from rcfail.cluster.observation import Silence
 from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
+from rcfail.health.rules.silence import reason_of
 from rcfail.health.standing import Standing, knowing, peers, replacements, standings, strangers
 from rcfail.health.wording import (
     answering,
@@ -166,7 +168,8 @@ def node_duplicate_address(snapshot: Snapshot, _: Thresholds) -> Iterator[Findin
     for place, nodes in at.items():
         if len(nodes) < 2:
             continue
-        gone = [node for node in nodes if node.node_id in replaced]
+        there = [node for node in nodes if node.view is not None and node.view.endpoint == place]
+        gone = [node for node in nodes if node.node_id in replaced or (there and node.view and node not in there)]
         slots = [slots for node in gone for slots in node.slots]
         first = min(nodes, key=lambda node: node.node_id)
         yield Finding(
@@ -174,13 +177,49 @@ def node_duplicate_address(snapshot: Snapshot, _: Thresholds) -> Iterator[Findin
             Severity.CRITICAL if slots else Severity.WARNING,
             Subject(SubjectKind.NODE, first.node_id, str(place)),
             f"{counted(len(nodes), 'node')} are listed at {place}: {listing(sorted(node.short for node in nodes))}"
-            + "".join(f"; {node.short} answers there" for node in nodes if node.view is not None),
+            + "".join(f"; {node.short} answers there" for node in there),
             f"Whoever looks for one of them finds the other, and {slots_text(slots)} are not served."
             if slots
             else "Whoever looks for one of them finds the other.",
             f"Find out which of them is in use: {redis_cli(place, 'CLUSTER', 'MYID')}",
             _ALL if slots else None,
         )
+
+
+def self_address_wrong(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """A node answers us at one address, and others list it at another one where nobody does.
+
+    Clients are sent where it is listed, so its slots may be out of reach for all of them although each node says
+    cluster_state:ok, for the bus goes on. There may also be a way to that address that only we do not have, such as
+    inside of a container network, so it is unknown.
+    """
+    for empty in snapshot.deserted:
+        node = snapshot.node(empty.expected)
+        if node is None or node.view is None or empty.endpoint is None:
+            continue
+        if by := _listing_at(snapshot, node.node_id, empty.endpoint):
+            yield _announced_in_vain(snapshot, node, empty, len(by))
+
+
+def _listing_at(snapshot: Snapshot, node_id: NodeId, place: Endpoint) -> tuple[NodeId, ...]:
+    return _observers_of(snapshot, node_id, lambda belief: belief.address.endpoint == place)
+
+
+def _announced_in_vain(snapshot: Snapshot, node: Node, empty: Silence, listing_it: int) -> Finding:
+    here = node.view.endpoint if node.view else None
+    known = knowing(snapshot, node)
+    grave = bool(node.slots) and 2 * listing_it > known
+    return Finding(
+        "self-address-wrong",
+        Severity.UNKNOWN if grave else Severity.WARNING,
+        of_node(node),
+        f"{who(snapshot, node)} answers us at {here}, but {listing_it} of {counted(known, 'other node')} "
+        f"{'lists' if listing_it == 1 else 'list'} it at {empty.endpoint}: {reason_of(empty)}",
+        "Clients are sent to the address that is listed. Unless they have a way there that we do not have, they do "
+        f"not reach {'its slots' if node.slots else 'it, also when it is promoted'}.",
+        f"Compare what it announces with where it listens: {redis_cli(here, 'CONFIG', 'GET', 'cluster-announce-*')}",
+        _ALL if grave else (Promise.FAILOVER_READY,),
+    )
 
 
 def addresses_lost(stands: Mapping[NodeId, Standing]) -> list[NodeId]:
@@ -199,4 +238,4 @@ def _observers_of(snapshot: Snapshot, node_id: NodeId, holds: Callable[[Belief],
     )
 
 
-RULES = (node_noaddr, node_id_changed, node_duplicate_address)
+RULES = (node_noaddr, node_id_changed, self_address_wrong, node_duplicate_address)

@@ -44,10 +44,11 @@ _OWN_CODE = frozenset(
 
 def why(node: Node) -> str:
     """Why the node gave no answer, as the end of a sentence."""
-    return _reason(node.silence) if node.silence else "it was not asked"
+    return reason_of(node.silence) if node.silence else "it was not asked"
 
 
-def _reason(silence: Silence) -> str:
+def reason_of(silence: Silence) -> str:
+    """Why nobody answered at an address, as the end of a sentence."""
     waited = f" in {duration(silence.waited_ms)}" if silence.reason is SilenceReason.CONNECT_TIMEOUT else ""
     return _PHRASES[silence.reason] + waited
 
@@ -134,7 +135,7 @@ def seeds_silent(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     if blind and not snapshot.silences and not snapshot.views:
         stray_text = "nobody was asked"
     elif stray:
-        stray_text = "; ".join(f"{each.endpoint}: {_reason(each)}" for each in stray[:5])
+        stray_text = "; ".join(f"{each.endpoint}: {reason_of(each)}" for each in stray[:5])
         stray_text += f"; and {len(stray) - 5} more" if len(stray) > 5 else ""
     else:
         return
@@ -153,7 +154,7 @@ def seeds_silent(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "node-silent",
             Severity.INFO,
             Subject(SubjectKind.NODE, "", str(each.endpoint)),
-            f"the seed {each.endpoint} does not answer: {_reason(each)}; no view lists it",
+            f"the seed {each.endpoint} does not answer: {reason_of(each)}; no view lists it",
             "Nothing is lost, but a list of seeds that is out of date fails when it is needed.",
             f"Take the seeds from: {rcfail('nodes', snapshot.views[0].endpoint)}",
         )

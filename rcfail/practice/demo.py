@@ -15,7 +15,7 @@ from rcfail.cluster.failover_stage import FailoverStage, Stage, failover_stage
 from rcfail.cluster.nouns import Endpoint, NodeId, Role
 from rcfail.cluster.snapshot import Node, Shard, Snapshot
 from rcfail.cluster.sync import Sync, sync_of
-from rcfail.errors import LabFault
+from rcfail.errors import LabFault, OutOfTime
 from rcfail.health.diagnose import confirmed, diagnose
 from rcfail.health.finding import Finding, Thresholds
 from rcfail.health.verdict import Diagnosis, Verdict, conclude
@@ -149,9 +149,12 @@ class _Stage:
         def done(seen: tuple[Snapshot, FailoverStage]) -> bool:
             return seen[1].promoted is not None and not _strangers(seen[0], shard, seen[1].promoted)
 
-        snapshot, at = poll(
-            look, done, deadline=self._bound(), every_s=LOOK_EVERY_S, waiting_for="the automatic failover"
-        )
+        try:
+            snapshot, at = poll(
+                look, done, deadline=self._bound(), every_s=LOOK_EVERY_S, waiting_for="the automatic failover"
+            )
+        except OutOfTime as error:
+            raise OutOfTime(f"{error.message}; last seen: {self.moments[-1].text}", error.hint) from error
         if at.promoted is None or Verdict.CRITICAL not in judged:
             raise LabFault("the primary was replaced before it was ever seen to be missed", "Run it again: rcfail demo")
         new = snapshot.nodes[at.promoted]

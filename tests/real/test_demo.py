@@ -86,7 +86,7 @@ def test_the_page_says_which_slots_are_out_and_why(tmp_path: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"CRITICAL .*(primary|slots).*0-5460", done.stdout, re.S)
     assert done.stdout.index("CRITICAL") < done.stdout.index("promoted: ") < done.stdout.rindex("    OK  16384")
     assert "\x1b" not in done.stdout

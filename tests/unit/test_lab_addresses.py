@@ -59,6 +59,13 @@ def test_a_busy_port_or_bus_port_moves_the_lab_to_other_addresses(port: int) -> 
 
 
 @needs_linux
+def test_a_lab_of_another_home_keeps_the_addresses_of_its_dead_nodes() -> None:
+    """Its first node was killed: that port is free, but its peers would find our server there."""
+    with listener(f"127.{FREE[0]}.2.1", 8101), claim([0], 8100, frozenset, FREE) as held:
+        assert held.octet == FREE[1]
+
+
+@needs_linux
 def test_a_port_that_is_busy_everywhere_is_named() -> None:
     with listener("0.0.0.0", 18101), pytest.raises(LabFault) as caught:
         claim([0, 0], 8100, frozenset, FREE)
@@ -81,6 +88,13 @@ def test_a_system_with_one_address_has_one_host(monkeypatch: pytest.MonkeyPatch)
         assert set(one.hosts) == {"127.0.0.1"}
         # Side by side they differ by their ports, although no server listens yet.
         assert not set(one.ports) & set(other.ports)
+
+
+def test_on_one_address_a_lab_keeps_the_ports_of_its_dead_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "has_own_addresses", lambda: False)
+    monkeypatch.setattr(addresses, "FIRST_PORT", 8300)
+    with listener("127.0.0.1", 8305), claim([0, 0], None, frozenset) as held:
+        assert held.ports == (8400, 8401)
 
 
 def test_ports_run_out_below_what_the_system_hands_out(monkeypatch: pytest.MonkeyPatch) -> None:

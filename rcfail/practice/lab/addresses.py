@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +30,8 @@ ONE_HOST_NOTE = (
 )
 _PORT_STEP = 100
 _GUARD_PORT = 6999
+_LISTENERS = Path("/proc/net/tcp")
+_LISTENING = "0A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ def claim(
             if octet is not None and octet in taken():
                 guard.close()
                 continue
-            first_busy = next(iter(_busy(hosts, host_of_node, ports)), None)
+            first_busy = next(iter(_busy(hosts, host_of_node, ports)), None) or _neighbour(
+                octet, None if base_port else base
+            )
             if first_busy is None:
                 return Claim(octet, hosts, ports, guard)
             busy = first_busy
@@ -110,6 +116,33 @@ def _busy(hosts: Sequence[str], host_of_node: Sequence[int], ports: Sequence[int
         for what, number in (("port", port), ("bus port", port + BUS_PORT_DISTANCE)):
             if not is_free(host, number):
                 yield f"{what} {number} on {host}"
+
+
+def _neighbour(octet: int | None, block_at: int | None) -> str | None:
+    """Somebody who listens among these addresses, or in the block of ports from there, though not where we need it.
+
+    `taken` knows the labs of one home only. A lab of another home may have a killed node, whose ports look free:
+    a server that is started there is found by that lab's nodes, and both clusters suffer.
+    """
+    if octet is not None:
+        return next((f"port {port} on {host}" for host, port in _listeners() if host.startswith(f"127.{octet}.")), None)
+    block = range(0) if block_at is None else range(block_at, block_at + _PORT_STEP)
+    return next((f"port {port} on {ONLY_ADDRESS}" for port in block if not is_free(ONLY_ADDRESS, port)), None)
+
+
+def _listeners() -> Iterator[tuple[str, int]]:
+    """Address and port of every IPv4 listener on this machine; none where the system does not tell (proc_net_tcp)."""
+    try:
+        rows = _LISTENERS.read_text("ascii", "replace").splitlines()[1:]
+    except OSError:
+        return
+    for row in rows:
+        _, local, _, state, *_ = row.split()
+        if state == _LISTENING:
+            address, port = local.split(":")
+            # The kernel prints the four bytes as one number in its own byte order.
+            number = int(address, 16).to_bytes(4, sys.byteorder)
+            yield socket.inet_ntoa(number), int(port, 16)
 
 
 def _hold(host: str, port: int) -> socket.socket | None:

@@ -14,6 +14,7 @@ from rcfail.clock import Clock, Deadline, poll
 from rcfail.cluster.merge import merge
 from rcfail.cluster.observation import Observation, SilenceReason
 from rcfail.cluster.snapshot import Snapshot
+from rcfail.cluster.zones import NO_LABELS, ZoneLabels
 from rcfail.errors import CannotSee, OutOfTime
 from rcfail.exits import ExitCode
 from rcfail.health.diagnose import clean, diagnose, settled
@@ -55,18 +56,19 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Looks through one sight, each time within `deadline_s`, and judges by one policy."""
+    """Looks through one sight, each time within `deadline_s`, and judges by one policy. `labels` tell zones."""
 
     sight: Sight
     thresholds: Thresholds
     policy: Policy
     clock: Clock
     deadline_s: float
+    labels: ZoneLabels = NO_LABELS
 
     def judge(self) -> Judged:
         """Raises CannotSee when no cluster can be seen at all."""
         deadline = Deadline.after(self.deadline_s, self.clock)
-        looked = look_until_settled(self.sight, self.thresholds, self.clock, deadline)
+        looked = look_until_settled(self.sight, self.thresholds, self.clock, deadline, self.labels)
         return Judged(looked, conclude(looked.findings, self.policy))
 
     def judge_until_ok(self, within_s: float) -> Judged:
@@ -93,7 +95,9 @@ class Judge:
         return replace(last[0], waited_s=self.clock.monotonic_s() - began_s)
 
 
-def look_until_settled(sight: Sight, thresholds: Thresholds, clock: Clock, deadline: Deadline) -> Looked:
+def look_until_settled(
+    sight: Sight, thresholds: Thresholds, clock: Clock, deadline: Deadline, labels: ZoneLabels = NO_LABELS
+) -> Looked:
     """Look once; if anything is wrong look again, until two rounds say the same of what can pass by itself.
 
     Raises CannotSee when the first round shows no cluster at all.
@@ -102,7 +106,7 @@ def look_until_settled(sight: Sight, thresholds: Thresholds, clock: Clock, deadl
     fault = cannot_see(observation)
     if fault is not None:
         raise fault
-    snapshot = merge(observation)
+    snapshot = merge(observation, labels)
     findings = diagnose(snapshot, thresholds)
     if clean(findings):
         return Looked(observation, snapshot, findings, 1, agreed=True)
@@ -110,7 +114,7 @@ def look_until_settled(sight: Sight, thresholds: Thresholds, clock: Clock, deadl
         newer = _look_again(sight, observation, clock, deadline)
         if newer is None:
             return Looked(observation, snapshot, findings, rounds - 1, agreed=False)
-        snapshot = merge(newer)
+        snapshot = merge(newer, labels)
         before, findings = findings, diagnose(snapshot, thresholds)
         observation = newer
         if settled(before, findings):

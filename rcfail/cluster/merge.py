@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rcfail.cluster.electorate import electorate
@@ -12,26 +12,23 @@ from rcfail.cluster.observation import Observation, Silence
 from rcfail.cluster.ownership import owned, stretches
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot, Stretch, View, ViewGroup
 from rcfail.cluster.view import group, view_of
-
-ZoneOf = Callable[[NodeId, Address], str]
-"""Labels from outside: the zone of a node, or an empty string."""
+from rcfail.cluster.zones import NO_LABELS, ZoneLabels
 
 FRESH_LINK_S = 12
 """A primary pings its replicas every 10 s by default, so a live link is never silent for longer."""
 
 
-def no_labels(_: NodeId, __: Address) -> str:
-    return ""
+def merge(observation: Observation, labels: ZoneLabels = NO_LABELS) -> Snapshot:
+    """Merge all views. Total: whatever is missing is UNKNOWN or absent in the picture, never made up.
 
-
-def merge(observation: Observation, zone_of: ZoneOf = no_labels) -> Snapshot:
-    """Merge all views. Total: whatever is missing is UNKNOWN or absent in the picture, never made up."""
+    `labels` are the operator's, and win over the `availability-zone` that a Valkey server announces.
+    """
     views = tuple(sorted(map(view_of, observation.answers), key=lambda view: (view.observer or "", view.endpoint)))
     by_observer = _by_observer(views)
     groups = group(tuple(by_observer.values()))
     parts = stretches(groups, by_observer)
     slots = owned(parts)
-    gathering = _Gathering(groups, by_observer, _silences_by_id(observation.silences), zone_of)
+    gathering = _Gathering(groups, by_observer, _silences_by_id(observation.silences), labels)
     replaced = {view.expected for view in views if view.expected}
     nodes = {node_id: gathering.node(node_id) for node_id in sorted(gathering.ids() | replaced)}
     for owner, ranges in slots.items():
@@ -83,7 +80,7 @@ class _Gathering:
     groups: tuple[ViewGroup, ...]
     by_observer: Mapping[NodeId, View]
     silences: Mapping[NodeId, Silence]
-    zone_of: ZoneOf
+    labels: ZoneLabels
 
     def ids(self) -> set[NodeId]:
         """Every id that any view lists, or that a node claims, handshakes left out."""
@@ -109,7 +106,7 @@ class _Gathering:
             config_epoch=chosen.config_epoch if chosen else 0,
             flags=frozenset(flag for _, belief in listed for flag in belief.flags),
             host=address.host or (endpoint.host if endpoint else ""),
-            zone=(vitals.server.availability_zone if vitals else "") or self.zone_of(node_id, address),
+            zone=self._zone(node_id, address, endpoint) or (vitals.server.availability_zone if vitals else ""),
             alive=Known.UNKNOWN,
             view=view,
             silence=None if view else silence,
@@ -117,6 +114,13 @@ class _Gathering:
             failed_by=_others(node_id, (each for each, belief in listed if belief.failed)),
             unknown_to=_others(node_id, (each for each, belief in said if belief is None)),
         )
+
+    def _zone(self, node_id: NodeId, address: Address, endpoint: Endpoint | None) -> str:
+        """A node is met by what it announces, and by where we reach it: an operator may know it by either."""
+        if not self.labels.rules:
+            return ""
+        announced = self.labels.zone_of(address.host, address.hostname, address.port, node_id)
+        return announced or (self.labels.zone_of(endpoint.host, "", endpoint.port) if endpoint else "")
 
 
 def _others(node_id: NodeId, groups: Iterable[ViewGroup]) -> tuple[NodeId, ...]:

@@ -62,7 +62,7 @@ def health(
     if wait is not None and settings.target.record is not None:
         raise UsageFault("--wait needs live servers: a record never changes", "Leave out --wait, or --from-record.")
     sight = open_sight(settings)
-    judge = Judge(sight, thresholds, policy, SYSTEM_CLOCK, settings.limits.deadline_s)
+    judge = Judge(sight, thresholds, policy, SYSTEM_CLOCK, settings.limits.deadline_s, settings.zones)
     judged = judge.judge() if wait is None else judge.judge_until_ok(wait)
     return outcome_of(judged, show_all, (*settings.target.notes, *_notes(judged, wait, settings.target.record)))
 

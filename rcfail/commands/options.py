@@ -79,6 +79,13 @@ _TARGET = (
         "--password-file", metavar="FILE", help="Read the password from a file. [else RCFAIL_PASSWORD, REDISCLI_AUTH]"
     ),
     _option("--ask-password", is_flag=True, help="Ask for the password on the terminal."),
+    _option(
+        "--zone",
+        "zones",
+        multiple=True,
+        metavar="PATTERN=ZONE",
+        help="Nodes of this address, network, host name or id are in that zone; repeat it, the first that fits counts.",
+    ),
     _option("--from-record", metavar="FILE", help="Read a saved observation (rcfail record) instead of servers."),
     _option("--deadline", type=duration, metavar="DURATION", help="The whole look ends after this long. [8s]"),
     _option("--connect-timeout", type=duration, metavar="DURATION", help="The longest wait for a connection. [1s]"),

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rcfail.cluster.nouns import Endpoint
+from rcfail.cluster.zones import ZoneLabels, fault_in
 from rcfail.errors import ConfigFault, RcfailError, UsageFault
 from rcfail.settings.secrets import secret_notes
 from rcfail.settings.sections import Format, Limits, Output, SecretKind, SecretSource, Settings, Target
 from rcfail.settings.seeds import BadSeed, doubt, parse_seeds
 
 _SEED_HINT = "Write it as HOST:PORT, for example -s 10.0.0.5:6379 or -s [::1]:7000."
+_ZONE_HINT = "Write it as PATTERN=ZONE, for example --zone '10.1.*=east' or --zone 10.2.0.0/16=west."
 _PASSWORD_VARIABLES = ("RCFAIL_PASSWORD", "REDISCLI_AUTH")
 
 
@@ -29,11 +31,12 @@ class Flags:
     read_timeout: float | None = None
     output: str | None = None
     no_color: bool = False
+    zones: tuple[str, ...] = ()
 
 
 def load(flags: Flags, env: Mapping[str, str]) -> Settings:
     """All that the user set. Raises UsageFault for a flag and ConfigFault for a variable."""
-    return Settings(_target(flags, env), _limits(flags), load_output(flags, env))
+    return Settings(_target(flags, env), _limits(flags), load_output(flags, env), _zones(flags))
 
 
 def load_output(flags: Flags, env: Mapping[str, str]) -> Output:
@@ -49,6 +52,17 @@ def _limits(flags: Flags) -> Limits:
         connect_s=flags.connect_timeout or given.connect_s,
         read_s=flags.read_timeout or given.read_s,
     )
+
+
+def _zones(flags: Flags) -> ZoneLabels:
+    """The labels of --zone, in the order given. A host name or an address holds no `=`, a zone may."""
+    rules: list[tuple[str, str]] = []
+    for text in flags.zones:
+        pattern, _, zone = text.partition("=")
+        if fault := fault_in(pattern, zone):
+            raise UsageFault(f"--zone {text} {fault}", _ZONE_HINT)
+        rules.append((pattern, zone))
+    return ZoneLabels(tuple(rules))
 
 
 def _target(flags: Flags, env: Mapping[str, str]) -> Target:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rcfail.cluster.nouns import Endpoint
+from rcfail.cluster.zones import NO_LABELS, ZoneLabels
 
 
 class SecretKind(StrEnum):
@@ -66,3 +67,4 @@ class Settings:
     target: Target = Target()
     limits: Limits = Limits()
     output: Output = Output()
+    zones: ZoneLabels = NO_LABELS

@@ -24,6 +24,7 @@ COMMANDS = {
     "nodes": Entry("nodes:nodes", "Show one node's table of the cluster as a tree by shard."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),
     "record": Entry("record:record", "Save what the cluster says, to be judged again offline."),
+    "acl": Entry("acl:acl", "Print the least ACL user that rcfail needs, to look or to operate."),
     "lab": Entry("lab:lab", "Run a practice cluster of real servers on this machine, and break it."),
     "demo": Entry("demo:demo", "Watch a failover of a real cluster on this machine, start to end."),
     "exit-codes": Entry("exit_codes:exit_codes", "List the exit codes and what they mean."),

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from rcfail.commands.lab_pages import broken_outcome
+from rcfail.commands.lab_pages import broken_outcome, parted_outcome
 from rcfail.commands.options import VerbGroup, duration
-from rcfail.practice.lab import cuts, faults, tables
-from rcfail.practice.lab.register import Register, home_folder
+from rcfail.practice.lab import cuts, faults, partitions, tables
+from rcfail.practice.lab.register import Register, Way, home_folder
 from rcfail.render.outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +23,10 @@ def _lab(command: F) -> F:
 
 def _node(command: F) -> F:
     return click.argument("node")(command)
+
+
+def _wait(text: str) -> Callable[[F], F]:
+    return click.option("--wait", "wait_s", type=duration, metavar="DURATION", help=text)
 
 
 @click.group(cls=VerbGroup, example="rcfail lab fault kill n1\nrcfail lab fault restart n1 --wait 30s")
@@ -61,13 +65,7 @@ def thaw(name: str, node: str) -> Outcome:
 @fault.command("restart", example="rcfail lab fault restart n1 --wait 30s")
 @_node
 @_lab
-@click.option(
-    "--wait",
-    "wait_s",
-    type=duration,
-    metavar="DURATION",
-    help="Wait so long until it is in step again. [until it answers]",
-)
+@_wait("Wait so long until it is in step again. [until it answers]")
 def restart(name: str, node: str, wait_s: float | None) -> Outcome:
     """Start a killed server again, with the folder that it had.
 
@@ -119,6 +117,54 @@ def cut_client(name: str, node: str) -> Outcome:
 def mend(name: str, node: str) -> Outcome:
     """Undo all cuts of a node's ports."""
     return broken_outcome("lab fault mend", cuts.mend(_register(), name, node))
+
+
+@fault.command(
+    "partition",
+    example="rcfail lab fault partition --side z1\n"
+    "rcfail lab fault partition --side n1,n4 --side n2,n5 --side n3,n6\n"
+    "rcfail lab fault partition --side n1 --one-way",
+)
+@_lab
+@click.option(
+    "--side",
+    "sides",
+    multiple=True,
+    required=True,
+    metavar="NODES",
+    help="Zones (zone-1 or z1), host addresses or nodes, with commas between; repeat it. Who is on none is one more.",
+)
+@click.option("--observer", metavar="NODES", help="Whose side we are on: we reach only that one. [we reach all nodes]")
+@click.option(
+    "--one-way",
+    is_flag=False,
+    flag_value=Way.CONNECTIONS.value,
+    type=click.Choice([Way.CONNECTIONS.value, Way.PACKETS.value]),
+    help="Cut only from the first side to the others: its own connections, or every packet of it. [connections]",
+)
+@_wait("Return when all nodes suspect those beyond, after this long at most. [when packets are dropped]")
+def partition(
+    name: str, sides: tuple[str, ...], observer: str | None, one_way: str | None, wait_s: float | None
+) -> Outcome:
+    """Cut a lab in sides that hear nothing of each other, on existing connections too.
+
+    We ourselves still reach all nodes, so both sides can be watched. A replica says that its link across is up until
+    repl-timeout has passed (60 s), as on any network that drops packets: its last I/O tells more. One-way is of two kinds. Connections: those that
+    the first side opens are dropped, those opened to it live on, so nobody is suspected. Packets: TCP needs answers,
+    so in the end no connection works in either direction, but what was sent already still arrives at the first side.
+    Needs nftables and root.
+    """
+    way = Way(one_way) if one_way is not None else Way.BOTH
+    done = partitions.partition(_register(), name, sides, way=way, observer=observer, wait_s=wait_s)
+    return parted_outcome("lab fault partition", done)
+
+
+@fault.command("heal", example="rcfail lab fault heal\nrcfail lab fault heal --wait 30s")
+@_lab
+@_wait("Return when no running node suspects another, after this long at most. [when packets pass]")
+def heal(name: str, wait_s: float | None) -> Outcome:
+    """Take all partitions away. Cuts of single nodes stay: see `mend`."""
+    return parted_outcome("lab fault heal", partitions.heal(_register(), name, wait_s=wait_s))
 
 
 @fault.command("forget", example="rcfail lab fault forget n4 --on n1")

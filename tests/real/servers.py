@@ -15,12 +15,13 @@ from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Belief, NodeTable
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import OutOfTime, RcfailError
-from rcfail.practice.lab import cuts, faults, tables
+from rcfail.practice.lab import cuts, faults, partitions, tables
 from rcfail.practice.lab.agreement import Sight
 from rcfail.practice.lab.binary import find_server
 from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.faults import Broken
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
+from rcfail.practice.lab.partitions import Parted
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Way
 from rcfail.practice.lab.tables import Side
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.wire.door import Reply
@@ -142,6 +143,15 @@ class RunningLab:
 
     def mend(self, node: NodeEntry | str) -> Broken:
         return cuts.mend(self.register, self.name, self.node(node).name)
+
+    def partition(
+        self, *sides: str, way: Way = Way.BOTH, observer: str | None = None, wait_s: float | None = None
+    ) -> Parted:
+        """Part the lab: each side is "n1,n4", "z1" or a host address; who is named nowhere is one more side."""
+        return partitions.partition(self.register, self.name, sides, way=way, observer=observer, wait_s=wait_s)
+
+    def heal(self, wait_s: float | None = None) -> Parted:
+        return partitions.heal(self.register, self.name, wait_s=wait_s)
 
     def forget(self, node: NodeEntry | str, *, on: NodeEntry | str) -> Broken:
         return tables.forget(self.register, self.name, self.node(node).name, self.node(on).name)

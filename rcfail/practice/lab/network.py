@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from rcfail.errors import LabFault
 from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry
+from rcfail.practice.lab.walls import walls_of
 
 _NFT_WITHIN_S = 10.0
 _REACH_WITHIN_S = 0.5
@@ -52,17 +53,17 @@ def run(rules: str) -> None:
 
 def clear(entry: LabEntry) -> None:
     """Remove the lab's table, if there may be one. Raises LabFault where it cannot."""
-    if any(cut.kind is not CutKind.BUS_IN_ANNOUNCED for cut in entry.cuts):
+    if entry.partitions or any(cut.kind is not CutKind.BUS_IN_ANNOUNCED for cut in entry.cuts):
         why = _nft(_without_table(entry))
         if why is not None:
             message = f"the firewall table {table_of(entry)} could not be removed: {why}"
             raise LabFault(message, f"Remove it as root: nft delete table inet {table_of(entry)}.")
 
 
-def reachable(host: str, port: int) -> bool:
-    """Whether a connection from here, that is from outside the lab, is taken within a moment."""
+def reachable(host: str, port: int, source: str = "") -> bool:
+    """Whether a connection from here, that is from outside the lab, is taken within a moment; or one from `source`."""
     try:
-        socket.create_connection((host, port), timeout=_REACH_WITHIN_S).close()
+        socket.create_connection((host, port), timeout=_REACH_WITHIN_S, source_address=(source, 0)).close()
     except OSError:
         return False
     return True
@@ -71,6 +72,7 @@ def reachable(host: str, port: int) -> bool:
 def script(entry: LabEntry) -> str:
     """The nft script that replaces the lab's table in one step."""
     rules = [rule for cut in entry.cuts for rule in _rules(entry, cut)]
+    rules += [rule for partition in entry.partitions for rule in walls_of(entry, partition)]
     if not rules:
         return _without_table(entry)
     body = "\n".join(f"    {rule} drop" for rule in rules)

@@ -54,6 +54,26 @@ class Cut:
     node: str
 
 
+class Way(StrEnum):
+    """What a partition drops. BOTH: all between the sides. The others are one-way, from the first side to the rest.
+
+    PACKETS: what the first side sends. CONNECTIONS: the connections that it opens; those opened to it live on.
+    """
+
+    BOTH = "both"
+    PACKETS = "packets"
+    CONNECTIONS = "connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A lab cut in sides, each a group of node names. `observer` is the one side that we are on; None: we see all."""
+
+    sides: tuple[tuple[str, ...], ...]
+    way: Way = Way.BOTH
+    observer: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
     """One node. `primary` names the node that it was made a replica of, "" for one made a primary; roles change later.
@@ -94,6 +114,7 @@ class LabEntry:
     nodes: tuple[NodeEntry, ...]
     cuts: tuple[Cut, ...] = ()
     notes: tuple[str, ...] = ()
+    partitions: tuple[Partition, ...] = ()
 
     @property
     def passes_on_forget(self) -> bool:
@@ -263,7 +284,14 @@ def _entry(found: dict[str, Any]) -> LabEntry:
         nodes=tuple(_node(node) for node in found["nodes"]),
         cuts=tuple(Cut(CutKind(cut["kind"]), str(cut["node"])) for cut in found["cuts"]),
         notes=tuple(str(note) for note in found["notes"]),
+        # Labs that were made before there were partitions have none.
+        partitions=tuple(_partition(each) for each in found.get("partitions", ())),
     )
+
+
+def _partition(found: dict[str, Any]) -> Partition:
+    sides = tuple(tuple(str(name) for name in side) for side in found["sides"])
+    return Partition(sides, Way(found["way"]), None if found["observer"] is None else int(found["observer"]))
 
 
 def _node(found: dict[str, Any]) -> NodeEntry:

@@ -41,11 +41,12 @@ class LabStatus:
 
     @property
     def whole(self) -> bool:
-        """Formed, every server runs and says ok, every replica's link is up, every slot has one owner, nothing is cut.
+        """Formed, every server runs and says ok, every replica's link is up, each slot has one owner, nothing is cut.
 
         That is less than health: it compares no views.
         """
         good = all(node.cluster_state == "ok" and node.link_up is not False and not node.cut for node in self.nodes)
+        good = good and not self.lab.partitions
         return good and self.lab.stage is Stage.READY and sum(node.slots or 0 for node in self.nodes) == SLOT_COUNT
 
 

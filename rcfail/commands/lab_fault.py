@@ -149,9 +149,12 @@ def partition(
     """Cut a lab in sides that hear nothing of each other, on existing connections too.
 
     We ourselves still reach all nodes, so both sides can be watched. A replica says that its link across is up until
-    repl-timeout has passed (60 s), as on any network that drops packets: its last I/O tells more. One-way is of two kinds. Connections: those that
-    the first side opens are dropped, those opened to it live on, so nobody is suspected. Packets: TCP needs answers,
-    so in the end no connection works in either direction, but what was sent already still arrives at the first side.
+    repl-timeout has passed (60 s), as on any network that drops packets: its last I/O tells more.
+
+    One-way is of two kinds. Connections: those that the first side opens are dropped, those opened to it live on, so
+    nobody is suspected. Packets: TCP needs answers, so in the end no connection works in either direction, but what
+    was sent already still arrives at the first side.
+
     Needs nftables and root.
     """
     way = Way(one_way) if one_way is not None else Way.BOTH

@@ -263,6 +263,7 @@ def _configured(said: _Fields) -> Configured:
         no_failover=said.truth("cluster-replica-no-failover", "yes", "no"),
         require_full_coverage=said.truth("cluster-require-full-coverage", "yes", "no"),
         allow_replica_migration=said.truth("cluster-allow-replica-migration", "yes", "no"),
+        allow_reads_when_down=said.truth("cluster-allow-reads-when-down", "yes", "no"),
         migration_barrier=said.number("cluster-migration-barrier"),
         ping_replica_period_s=said.number("repl-ping-replica-period", "repl-ping-slave-period"),
         repl_timeout_s=said.number("repl-timeout"),

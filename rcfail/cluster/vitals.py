@@ -125,6 +125,7 @@ class Configured:
     no_failover: bool | None = None
     require_full_coverage: bool | None = None
     allow_replica_migration: bool | None = None
+    allow_reads_when_down: bool | None = None
     migration_barrier: int | None = None
     ping_replica_period_s: int | None = None
     repl_timeout_s: int | None = None

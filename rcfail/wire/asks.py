@@ -28,15 +28,28 @@ T = TypeVar("T")
 # One pattern a command: several in one came with Redis 7.0. No pattern matches masterauth or requirepass. They are
 # narrow because every setting costs time on each of a thousand nodes, and most are judged by nobody.
 _CONFIG_PATTERNS = (
-    "cluster-[mnrs]*",  # the timeouts, the migration barrier, full coverage; `slave` spellings of old servers
-    "cluster-allow-replica-*",
+    "cluster-[mnpr]*",  # the timeouts, the migration barrier, full coverage, the preferred endpoint
+    "cluster-allow-*",  # also reads-when-down
     "repl-[pt]*",
     "min-replicas-*",
     "stop-writes-on-bgsave-error",
     "save",
+    # What the clients of a shard notice when another node takes it over. maxmemory and its policy, maxclients, the
+    # append-only file and the size of the backlog are in INFO, so they cost nothing.
+    "appendfsync",
+    "notify-keyspace-events",
+    "timeout",
+    "tcp-keepalive",
 )
 _CONFIG_PREFIXES = ("cluster-", "repl-", "min-replicas-")
-_CONFIG_NAMES = ("stop-writes-on-bgsave-error", "save")
+_CONFIG_NAMES = (
+    "stop-writes-on-bgsave-error",
+    "save",
+    "appendfsync",
+    "notify-keyspace-events",
+    "timeout",
+    "tcp-keepalive",
+)
 
 # silence_in relies on the places of the first three.
 FIRST: tuple[tuple[Ask, Command], ...] = (

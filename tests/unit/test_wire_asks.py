@@ -21,12 +21,16 @@ FIRST = [
     "INFO",
     "CLUSTER INFO",
     "CLUSTER NODES",
-    "CONFIG GET cluster-[mnrs]*",
-    "CONFIG GET cluster-allow-replica-*",
+    "CONFIG GET cluster-[mnpr]*",
+    "CONFIG GET cluster-allow-*",
     "CONFIG GET repl-[pt]*",
     "CONFIG GET min-replicas-*",
     "CONFIG GET stop-writes-on-bgsave-error",
     "CONFIG GET save",
+    "CONFIG GET appendfsync",
+    "CONFIG GET notify-keyspace-events",
+    "CONFIG GET timeout",
+    "CONFIG GET tcp-keepalive",
 ]
 NOPERM = b"-NOPERM User bob has no permissions to run the 'x' command\r\n"
 

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
-import rcfail.wire.door as door_module
 from rcfail.clock import SYSTEM_CLOCK, Deadline
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import Endpoint
@@ -129,13 +129,9 @@ def _asked(data: bytes) -> Observation:
     try:
         theirs.send(data[: 1 << 16])
         theirs.shutdown(socket.SHUT_WR)
-        real = door_module.dial
-        door_module.dial = lambda *_: BoundSocket(ours, SYSTEM_CLOCK)  # type: ignore[assignment]
-        try:
+        with mock.patch("rcfail.wire.door.dial", lambda *_, **__: BoundSocket(ours, SYSTEM_CLOCK)):
             door = Door(bounds=Bounds(read_s=2.0, reply_bytes=_MOST_REPLY_BYTES))
             found = Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(PLACE, Deadline.after(5.0))
-        finally:
-            door_module.dial = real
     finally:
         ours.close()
         theirs.close()

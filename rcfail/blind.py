@@ -16,14 +16,20 @@ _LONGEST_TEXT = 120
 # What to do, the reasons that say most about the mistake first. {ping} asks that address by hand.
 _HINTS = {
     SilenceReason.AUTH_REFUSED: "Check the user (--user) and the password (RCFAIL_PASSWORD, --password-file FILE).",
-    SilenceReason.TLS_EXPECTED: "Name the plain port of the node: -s HOST:PORT.",
+    SilenceReason.TLS_EXPECTED: "Speak TLS: --tls --cacert FILE, or name its plain port: -s HOST:PORT.",
+    SilenceReason.NOT_TLS: "Leave out --tls (or say --no-tls), or name its TLS port: -s HOST:PORT.",
+    SilenceReason.TLS_UNTRUSTED: "Name the CA that signed it: --cacert FILE (PEM).",
+    SilenceReason.TLS_EXPIRED: "Renew the certificate of the server, or set the clock of this host.",
+    SilenceReason.TLS_NAME: "Name the node as its certificate does: -s NAME:PORT, or --sni NAME.",
+    SilenceReason.TLS_CLIENT_CERT: "Show a certificate that the server's CA signed: --cert FILE --key FILE.",
+    SilenceReason.TLS_FAILED: "See which TLS versions and ciphers the server allows: tls-protocols, tls-ciphers.",
     SilenceReason.NOT_A_CLUSTER: "Name a server that runs with cluster-enabled yes: -s HOST:PORT.",
     SilenceReason.CLIENTS_FULL: "Free a connection on the server or raise its maxclients, or name another node.",
     SilenceReason.BUSY: "A script or a function holds it: wait until it ends, or name another node.",
     SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead: -s ADDRESS:PORT.",
     SilenceReason.GARBAGE: "Another service listens there: name the client port of a node.",
     SilenceReason.TOO_LARGE: "Another service listens there: name the client port of a node.",
-    SilenceReason.CLOSED: "A cluster bus port does that: the client port is usually 10000 lower.",
+    SilenceReason.CLOSED: "A cluster bus port does that (the client port is usually 10000 lower), and a TLS port: --tls.",
     SilenceReason.FROZEN: "Look for a stopped process or a paused machine: {ping}, or name another node.",
     SilenceReason.TOO_SLOW: "Name another node, or give it more time: --read-timeout 10s --deadline 30s.",
     SilenceReason.CONNECT_TIMEOUT: "Check address, route and firewall from this host: {ping}, or name another node.",
@@ -39,7 +45,9 @@ _UNREAD_HINTS = {
 _OTHER_HINT = "Name another node of the cluster: -s HOST:PORT."
 
 # Where the words above say it all, what the conversation left behind only repeats them.
-_SELF_EXPLAINING = frozenset({SilenceReason.REFUSED, SilenceReason.FROZEN, SilenceReason.CONNECT_TIMEOUT})
+_SELF_EXPLAINING = frozenset(
+    {SilenceReason.REFUSED, SilenceReason.FROZEN, SilenceReason.CONNECT_TIMEOUT, SilenceReason.TLS_EXPECTED}
+)
 
 
 class NothingSeen(CannotSee):
@@ -81,9 +89,7 @@ def _reasons(observation: Observation) -> Iterator[_Reason]:
 
 def _silent(silence: Silence) -> _Reason:
     words = SILENCE_WORDS[silence.reason]
-    if silence.reason is SilenceReason.TLS_EXPECTED:
-        words += ": TLS is not supported yet by this version"
-    elif silence.text and silence.text not in words and silence.reason not in _SELF_EXPLAINING:
+    if silence.text and silence.text not in words and silence.reason not in _SELF_EXPLAINING:
         words += f" ({_cut(silence.text)})"
     hint = _HINTS.get(silence.reason, _OTHER_HINT)
     return _Reason(

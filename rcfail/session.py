@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.observation import Answer, Observation, Silence
 from rcfail.errors import UsageFault
-from rcfail.settings.sections import Settings
+from rcfail.settings.sections import Settings, Tls
 
 if TYPE_CHECKING:
     from rcfail.wire.door import Door
+    from rcfail.wire.tls import Guard
 
 
 class Sight(Protocol):
@@ -108,8 +109,27 @@ def open_sight(settings: Settings, env: Mapping[str, str] = os.environ, clock: C
     # A user without a password exists (ACL `nopass`), and any password will do for it.
     secret = Secret(password or "") if password is not None or user else None
     limits = settings.limits
+    guard = _guard(settings.tls) if settings.tls.enabled else None
     bounds = Bounds(connect_s=limits.connect_s, read_s=limits.read_s, resolve_s=limits.read_s)
-    return LiveSight(settings, Door(Credentials(user, secret), bounds, clock), clock)
+    return LiveSight(settings, Door(Credentials(user, secret), bounds, clock, guard=guard), clock)
+
+
+def _guard(tls: Tls) -> Guard:
+    """Raises ConfigFault for a file that cannot be used."""
+    from rcfail.settings.secrets import passphrase_asker
+    from rcfail.settings.sections import Verify
+    from rcfail.wire.tls import Guard, Terms
+
+    terms = Terms(
+        ca_file=tls.ca_file,
+        ca_dir=tls.ca_dir,
+        cert_file=tls.cert_file,
+        key_file=tls.key_file,
+        server_name=tls.server_name,
+        check_chain=tls.verify is not Verify.NONE,
+        check_name=tls.verify is Verify.FULL,
+    )
+    return Guard(terms, passphrase_asker())
 
 
 def deadline_of(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Deadline:

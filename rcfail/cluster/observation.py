@@ -56,6 +56,12 @@ class SilenceReason(StrEnum):
     AUTH_REFUSED = "auth-refused"  # NOAUTH, WRONGPASS, or NOPERM for everything we ask
     NOT_A_CLUSTER = "not-a-cluster"  # a server with cluster support disabled
     TLS_EXPECTED = "tls-expected"  # answered with a TLS record
+    NOT_TLS = "not-tls"  # speaks plainly where TLS was begun
+    TLS_UNTRUSTED = "tls-untrusted"  # its certificate is signed by no CA that we trust
+    TLS_EXPIRED = "tls-expired"  # its certificate is not valid now
+    TLS_NAME = "tls-name"  # its certificate is for other names than the node goes by
+    TLS_CLIENT_CERT = "tls-client-cert"  # wants a certificate of ours, or refuses the one it got
+    TLS_FAILED = "tls-failed"  # no TLS could be agreed on
     GARBAGE = "garbage"  # does not speak the protocol
     NO_TIME = "no-time"  # the deadline of the whole run passed first
     NO_ADDRESS = "no-address"  # known by id, but no view prints an address

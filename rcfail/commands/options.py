@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from rcfail.errors import UsageFault
 from rcfail.settings.durations import parse_duration_s
 from rcfail.settings.load import Flags, load
-from rcfail.settings.sections import Settings
+from rcfail.settings.sections import Format, Settings
 
 
 class NoCommand(UsageFault):
@@ -76,7 +76,9 @@ _TARGET = (
     ),
     _option("--user", metavar="NAME", help="The ACL user. [RCFAIL_USER]"),
     _option(
-        "--password-file", metavar="FILE", help="Read the password from a file. [else RCFAIL_PASSWORD, REDISCLI_AUTH]"
+        "--password-file",
+        metavar="FILE",
+        help="Read the password from a file. [RCFAIL_PASSWORD, RCFAIL_PASSWORD_FILE or REDISCLI_AUTH]",
     ),
     _option("--ask-password", is_flag=True, help="Ask for the password on the terminal."),
     _option(
@@ -91,11 +93,36 @@ _TARGET = (
     _option("--connect-timeout", type=duration, metavar="DURATION", help="The longest wait for a connection. [1s]"),
     _option("--read-timeout", type=duration, metavar="DURATION", help="The longest wait for one node's answers. [2s]"),
 )
+_TLS = (
+    _option("--tls/--no-tls", default=None, help="Speak TLS; any file below means it too. [RCFAIL_TLS]"),
+    _option("--cacert", metavar="FILE", help="The CA to trust, in PEM form. [RCFAIL_CACERT, else the system's CAs]"),
+    _option("--cacertdir", metavar="DIR", help="A directory of such files, by hash. [RCFAIL_CACERTDIR]"),
+    _option("--cert", metavar="FILE", help="Our certificate, where the server wants one. [RCFAIL_CERT]"),
+    _option("--key", metavar="FILE", help="The key of it; else in the same file. [RCFAIL_KEY]"),
+    _option(
+        "--sni", "--server-name", "sni", metavar="NAME", help="The name that all certificates are for. [RCFAIL_SNI]"
+    ),
+    _option(
+        "--tls-verify",
+        type=click.Choice(["full", "ca", "none"]),
+        help="Check CA and name, the CA alone, or nothing. [RCFAIL_TLS_VERIFY, else full]",
+    ),
+    _option("--insecure", is_flag=True, help="As --tls-verify none: anybody in between could read along."),
+)
 _OUTPUT = (
-    _option("-o", "--output", type=click.Choice(["text", "json"]), help="text for people, json for programs. [text]"),
+    _option(
+        "-o",
+        "--output",
+        type=click.Choice([each.value for each in Format]),
+        help="text for people, json for programs; nagios and prometheus for monitors, of a verdict. [text]",
+    ),
+    _option("--output-file", metavar="FILE", help="Replace FILE with the answer, at once: nobody reads half of it."),
     _option("--no-color", is_flag=True, help="No colours, also on a terminal. [NO_COLOR]"),
 )
-GLOBAL_OPTIONS = (*_TARGET, *_OUTPUT)
+GLOBAL_OPTIONS = (*_TARGET, *_TLS, *_OUTPUT)
+
+FOR_MONITORS: dict[Format, tuple[str, ...]] = {Format.NAGIOS: ("health",), Format.PROMETHEUS: ("health",)}
+"""The commands whose answer a monitor can take: those that give a verdict. All others know text and JSON alone."""
 
 
 class Verb(click.Command):
@@ -115,6 +142,10 @@ class Verb(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _name_command(ctx)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _insist_on_form(ctx.ensure_object(Given))
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_option_sections(ctx, formatter, super().get_params(ctx), looks=self.looks)
@@ -154,6 +185,14 @@ def settings_of(ctx: click.Context) -> Settings:
     return ctx.ensure_object(Given).settings()
 
 
+def _insist_on_form(given: Given) -> None:
+    """Before anything is done: the answer can be written as it was asked for. Raises UsageFault."""
+    form = Format(given.flags.output or Format.TEXT)
+    if form in FOR_MONITORS and given.command not in FOR_MONITORS[form]:
+        able = ", ".join(f"rcfail {each}" for each in FOR_MONITORS[form])
+        raise UsageFault(f"rcfail {given.command} has no -o {form}", f"Commands that have it: {able}.")
+
+
 def write_option_sections(
     ctx: click.Context, formatter: click.HelpFormatter, own: Iterable[click.Parameter], *, looks: bool
 ) -> None:
@@ -161,6 +200,7 @@ def write_option_sections(
     _write_section(ctx, formatter, "Options", own)
     if looks:
         _write_section(ctx, formatter, "Which cluster, and how long to wait", _TARGET)
+        _write_section(ctx, formatter, "TLS", _TLS)
     _write_section(ctx, formatter, "Output", _OUTPUT)
 
 

@@ -11,10 +11,10 @@ from rcfail.errors import ConfigFault, RcfailError, UsageFault
 from rcfail.settings.secrets import secret_notes
 from rcfail.settings.sections import Format, Limits, Output, SecretKind, SecretSource, Settings, Target
 from rcfail.settings.seeds import BadSeed, doubt, parse_seeds
+from rcfail.settings.tls import tls_of
 
 _SEED_HINT = "Write it as HOST:PORT, for example -s 10.0.0.5:6379 or -s [::1]:7000."
 _ZONE_HINT = "Write it as PATTERN=ZONE, for example --zone '10.1.*=east' or --zone 10.2.0.0/16=west."
-_PASSWORD_VARIABLES = ("RCFAIL_PASSWORD", "REDISCLI_AUTH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,28 @@ class Flags:
     connect_timeout: float | None = None
     read_timeout: float | None = None
     output: str | None = None
+    output_file: str | None = None
     no_color: bool = False
     zones: tuple[str, ...] = ()
+    tls: bool | None = None
+    cacert: str | None = None
+    cacertdir: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    sni: str | None = None
+    tls_verify: str | None = None
+    insecure: bool = False
 
 
 def load(flags: Flags, env: Mapping[str, str]) -> Settings:
     """All that the user set. Raises UsageFault for a flag and ConfigFault for a variable."""
-    return Settings(_target(flags, env), _limits(flags), load_output(flags, env), _zones(flags))
+    return Settings(_target(flags, env), _limits(flags), load_output(flags, env), _zones(flags), tls_of(flags, env))
 
 
 def load_output(flags: Flags, env: Mapping[str, str]) -> Output:
     """How to write; never fails, so that a failure can be written too."""
     forbidden = flags.no_color or bool(env.get("NO_COLOR")) or env.get("TERM") == "dumb"
-    return Output(Format(flags.output or Format.TEXT), color=not forbidden)
+    return Output(Format(flags.output or Format.TEXT), color=not forbidden, file=flags.output_file)
 
 
 def _limits(flags: Flags) -> Limits:
@@ -106,7 +115,10 @@ def _secret_source(flags: Flags, env: Mapping[str, str]) -> SecretSource:
         return SecretSource(SecretKind.PROMPT)
     if flags.password_file is not None:
         return SecretSource(SecretKind.FILE, flags.password_file)
-    for name in _PASSWORD_VARIABLES:
-        if env.get(name):
-            return SecretSource(SecretKind.ENVIRONMENT, name)
+    if env.get("RCFAIL_PASSWORD"):
+        return SecretSource(SecretKind.ENVIRONMENT, "RCFAIL_PASSWORD")
+    if path := env.get("RCFAIL_PASSWORD_FILE"):
+        return SecretSource(SecretKind.FILE, path)
+    if env.get("REDISCLI_AUTH"):
+        return SecretSource(SecretKind.ENVIRONMENT, "REDISCLI_AUTH")
     return SecretSource()

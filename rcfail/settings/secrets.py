@@ -60,6 +60,22 @@ def _from_file(path: str) -> str:
     return text
 
 
+def passphrase_asker() -> Callable[[str], str | None] | None:
+    """Asks for the passphrase of a key on the terminal; None where there is no terminal."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+
+    def ask(path: str) -> str | None:
+        import getpass
+
+        try:
+            return getpass.getpass(f"Passphrase of {path}: ", stream=sys.stderr)
+        except (EOFError, UnicodeDecodeError):
+            return None
+
+    return ask
+
+
 def _from_terminal() -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageFault(

@@ -37,6 +37,30 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
+class Verify(StrEnum):
+    """What is checked of a server's certificate: CA and name, the CA alone, or nothing."""
+
+    FULL = "full"
+    CA = "ca"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to speak TLS. Files are paths in PEM form; without `ca_file` and `ca_dir` the system's CAs are trusted.
+
+    `server_name` replaces all names that a node goes by: it is sent as SNI, and the certificate must be for it.
+    """
+
+    enabled: bool = False
+    ca_file: str | None = None
+    ca_dir: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+    verify: Verify = Verify.FULL
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long to wait: for the whole run, for one connection, for the answers of one node.
@@ -50,16 +74,24 @@ class Limits:
 
 
 class Format(StrEnum):
+    """The forms of an answer. The last two are for monitors, and only verdicts have them."""
+
     TEXT = "text"
     JSON = "json"
+    NAGIOS = "nagios"
+    PROMETHEUS = "prometheus"
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How the answer is written. `color` False forbids colours; True allows them where a terminal reads."""
+    """How the answer is written. `color` False forbids colours; True allows them where a terminal reads.
+
+    `file` is replaced by the answer, which then does not go to standard output.
+    """
 
     format: Format = Format.TEXT
     color: bool = True
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +100,4 @@ class Settings:
     limits: Limits = Limits()
     output: Output = Output()
     zones: ZoneLabels = NO_LABELS
+    tls: Tls = Tls()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from enum import Enum
 
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.observation import SilenceReason
@@ -42,6 +43,14 @@ class Unheard(Exception):
         self.text = text
 
 
+class Secured(Enum):
+    """Whether the socket speaks TLS, and whether it showed a certificate of ours."""
+
+    NO = 0
+    YES = 1
+    WITH_CERT = 2
+
+
 class BoundSocket:
     """A connected socket for redis-py's parsers, which ends an exchange at its limit by raising Unheard.
 
@@ -49,10 +58,11 @@ class BoundSocket:
     because they tell what kind of server speaks when it does not speak Redis.
     """
 
-    __slots__ = ("_ends", "_limit_bytes", "_sock", "_starved", "bytes_in", "bytes_out", "head")
+    __slots__ = ("_ends", "_limit_bytes", "_secured", "_sock", "_starved", "bytes_in", "bytes_out", "head")
 
-    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, secured: Secured = Secured.NO) -> None:
         self._sock = sock
+        self._secured = secured
         self._ends = Deadline.after(0.0, clock)
         self._limit_bytes = 0
         self._starved = False
@@ -101,6 +111,8 @@ class BoundSocket:
             except (BrokenPipeError, ConnectionResetError):
                 return
             except OSError as error:
+                if type(error).__name__ == "SSLEOFError":
+                    return
                 raise self._lost(error) from None
             self.bytes_out += count
             rest = rest[count:]
@@ -134,7 +146,7 @@ class BoundSocket:
 
     def _count(self, data: bytes | _Buffer, count: int) -> None:
         if count == 0:
-            raise Unheard(SilenceReason.CLOSED, f"closed the connection {self._how_far()}")
+            raise self._closed("closed")
         if len(self.head) < HEAD_BYTES:
             self.head += bytes(data[: min(count, HEAD_BYTES - len(self.head))])
         self.bytes_in += count
@@ -145,12 +157,23 @@ class BoundSocket:
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._out_of_time()
         if isinstance(error, ConnectionError):
-            return Unheard(SilenceReason.CLOSED, f"reset the connection {self._how_far()}")
+            return self._closed("reset")
+        if self._secured is not Secured.NO:
+            from rcfail.wire.tls import alert
+
+            return alert(error) or self._closed("ended")
         return Unheard(SilenceReason.UNREACHABLE, (error.strerror or "the connection broke").lower())
 
-    def _how_far(self) -> str:
-        # The TLS port of a real server ends a plain connection so, without a TLS alert (seen on Redis 7.0).
-        return "in the midst of its answer" if self.bytes_in else "without an answer, as a TLS port does"
+    def _closed(self, how: str) -> Unheard:
+        if self.head:
+            return Unheard(SilenceReason.CLOSED, f"{how} the connection in the midst of its answer")
+        if self._secured is Secured.NO:
+            # The TLS port of a real server ends a plain connection so, without a TLS alert (seen on Redis 7.0).
+            return Unheard(SilenceReason.CLOSED, f"{how} the connection without an answer, as a TLS port does")
+        if self._secured is Secured.YES:
+            # In TLS 1.3 a server asks for it after our handshake is over, and its alert can be lost on the way.
+            return Unheard(SilenceReason.TLS_CLIENT_CERT, "it was shown none")
+        return Unheard(SilenceReason.CLOSED, f"{how} the connection without an answer")
 
     def _out_of_time(self) -> Unheard:
         if self._starved:

@@ -6,14 +6,19 @@ import queue
 import socket
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import SilenceReason
-from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
+from rcfail.wire.bounds import Bounds, BoundSocket, Secured, Unheard
 from rcfail.wire.refusals import connect_failure
 
+if TYPE_CHECKING:
+    from rcfail.wire.tls import Guard
+
 _LAST_PORT = 65535
+_PLAIN_PROBE_S = 0.5
 # A name from a view or a user can be anything: too long for IDNA, with a null byte in it, half a surrogate.
 _BAD_NAME = (OSError, UnicodeError, ValueError)
 
@@ -41,9 +46,12 @@ def literal(endpoint: Endpoint) -> tuple[Endpoint, ...]:
         return ()
 
 
-def dial(endpoint: Endpoint, bounds: Bounds, deadline: Deadline) -> BoundSocket:
+def dial(
+    endpoint: Endpoint, bounds: Bounds, deadline: Deadline, guard: Guard | None = None, names: tuple[str, ...] = ()
+) -> BoundSocket:
     """Connect to the first address of the endpoint that takes the connection.
 
+    With a `guard` the connection is TLS, within the same time, and its certificate must be for one of `names`.
     Raises Unheard with the reason of the first address that did not.
     """
     addresses = addresses_of(endpoint, bounds.resolve_s, deadline)
@@ -54,7 +62,11 @@ def dial(endpoint: Endpoint, bounds: Bounds, deadline: Deadline) -> BoundSocket:
         if ends.passed():
             break
         try:
-            return BoundSocket(_connect(address, ends), deadline.clock)
+            sock = _connect(address, ends)
+            if guard is None:
+                return BoundSocket(sock, deadline.clock)
+            secured = _secured(guard, sock, address, names or (endpoint.host,), ends, deadline)
+            return BoundSocket(secured, deadline.clock, Secured.WITH_CERT if guard.shows_certificate else Secured.YES)
         except OSError as error:
             failure = failure or Unheard(connect_failure(error), _why(error))
     if failure is None or (starved and failure.reason is SilenceReason.CONNECT_TIMEOUT):
@@ -77,6 +89,36 @@ def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _secured(
+    guard: Guard, sock: socket.socket, address: Endpoint, names: tuple[str, ...], ends: Deadline, deadline: Deadline
+) -> socket.socket:
+    try:
+        return guard.secure(sock, names, ends)
+    except Unheard as error:
+        if error.reason is not SilenceReason.FROZEN:
+            raise
+        if deadline.passed():
+            raise Unheard(SilenceReason.NO_TIME, "the deadline passed in the TLS handshake") from None
+        if _answers_plainly(address, Deadline.after(deadline.at_most(_PLAIN_PROBE_S), deadline.clock)):
+            raise Unheard(SilenceReason.NOT_TLS, "it answers plain commands") from None
+        raise
+
+
+def _answers_plainly(address: Endpoint, ends: Deadline) -> bool:
+    """Whether a plain Redis is there, which never answers a TLS handshake.
+
+    It looks for the end of a line with strchr (processInlineBuffer, networking.c), which stops at the first zero
+    byte of the handshake, and so waits for more, as a frozen process would.
+    """
+    try:
+        with _connect(address, ends) as sock:
+            sock.settimeout(max(0.001, ends.remaining_s()))
+            sock.sendall(b"PING\r\n")
+            return sock.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
 
 
 def _looked_up(endpoint: Endpoint, resolve_s: float, deadline: Deadline) -> tuple[Endpoint, ...]:

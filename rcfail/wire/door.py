@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from redis._parsers import _RESP2Parser
 from redis.connection import Connection
@@ -21,8 +21,12 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
 from rcfail.wire.dial import dial
+from rcfail.wire.names import Names
 from rcfail.wire.refusals import Refusal, RefusalKind, auth_refusal_of, foreign_speech, refusal_of, unheard
 from rcfail.wire.secret import NOBODY, Credentials
+
+if TYPE_CHECKING:
+    from rcfail.wire.tls import Guard
 
 Command = Sequence[str | int | bytes]
 Reply: TypeAlias = "str | int | tuple[Reply, ...] | Refusal | None"
@@ -40,7 +44,7 @@ _UNREADABLE = (RedisError, OSError, ValueError, ArithmeticError, LookupError, Ty
 
 
 class Door:
-    """Opens connections to single nodes, as one user, within bounds."""
+    """Opens connections to single nodes, as one user, within bounds; with a guard by TLS."""
 
     def __init__(
         self,
@@ -48,18 +52,21 @@ class Door:
         bounds: Bounds | None = None,
         clock: Clock = SYSTEM_CLOCK,
         parser: type[Any] = _RESP2Parser,
+        guard: Guard | None = None,
     ) -> None:
         # Also where hiredis is installed: it makes an announced array before its items come, and one line such as
         # "*2147483647" from a foreign server held the whole process for 15 s. For our replies it is no faster.
         self.credentials = credentials
         self.bounds = bounds or Bounds()
         self.clock = clock
+        self.names = Names()
+        self._guard = guard
         self._parser: type[Any] = _plain_errors(parser)
 
     def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
         """Connect, for several reads on one connection; use it in a `with`. Never raises: reads then say why."""
         conversation = Conversation(self.credentials, self.bounds, deadline)
-        conversation.connect(endpoint, self._parser)
+        conversation.connect(endpoint, self._parser, self._guard, self.names.of(endpoint))
         return conversation
 
     def read(self, endpoint: Endpoint, commands: Iterable[Command], *, deadline: Deadline) -> tuple[Reply, ...]:
@@ -103,12 +110,14 @@ class Conversation:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self.close()
 
-    def connect(self, endpoint: Endpoint, parser: type[Any]) -> None:
+    def connect(
+        self, endpoint: Endpoint, parser: type[Any], guard: Guard | None = None, names: tuple[str, ...] = ()
+    ) -> None:
         """Dial once. What fails becomes `failure`."""
         try:
             if self._deadline.passed():
                 raise Unheard(SilenceReason.NO_TIME, "the deadline passed before this node was asked")
-            self._connection = _Direct(dial(endpoint, self._bounds, self._deadline), parser)
+            self._connection = _Direct(dial(endpoint, self._bounds, self._deadline, guard, names), parser)
         except Unheard as error:
             self.failure = unheard(error.reason, error.text)
 
@@ -129,6 +138,10 @@ class Conversation:
             return tuple(replies[1:])
         self.failure = self.failure or refused
         return (refused,) * len(asked)
+
+    def go_on(self, deadline: Deadline) -> None:
+        """Use the connection for another round of questions, with an end of its own."""
+        self._deadline = deadline
 
     def authenticate(self) -> Refusal | None:
         """Send AUTH alone, if it is due, and return what hinders, if anything does."""

@@ -68,7 +68,7 @@ HOSTILE = speaker(lambda _: b"-NOPERM \x1b[2J\xe2\x80\xaeevil [bold]x[/]\r\n")
         (WRONG, "refuses our credentials (WRONGPASS", "--user"),
         (NO_PERMISSION, "refuses our credentials (NOPERM", "--user"),
         (HOSTILE, r"(NOPERM \x1b[2J\u202eevil [bold]x[/])", "--user"),
-        (says(b"\x15\x03\x01\x00\x02\x02\x46"), "answers TLS: TLS is not supported yet by this version", "plain port"),
+        (says(b"\x15\x03\x01\x00\x02\x02\x46"), "speaks TLS only", "--tls"),
         (says(b"220 mail ESMTP\r\n" * 9), "does not speak the Redis protocol", "client port"),
         (says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speaks HTTP", "client port"),
         (says(b""), "closes the connection", "10000 lower"),

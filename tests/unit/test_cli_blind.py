@@ -40,7 +40,7 @@ def test_every_reason_has_words_and_a_hint(reason: SilenceReason) -> None:
         (SilenceReason.REFUSED, "connection refused", "refuses the connection", "redis-cli -h 10.0.0.1 -p 7000 PING"),
         (SilenceReason.AUTH_REFUSED, "NOAUTH Authentication required.", "NOAUTH", "--password-file"),
         (SilenceReason.NOT_A_CLUSTER, "ERR This instance", "not a member of a cluster", "cluster-enabled yes"),
-        (SilenceReason.TLS_EXPECTED, "", "TLS is not supported yet by this version", "plain port"),
+        (SilenceReason.TLS_EXPECTED, "", "speaks TLS only", "--tls"),
         (SilenceReason.UNRESOLVABLE, "name or service not known", "does not resolve", "spelling"),
         (SilenceReason.GARBAGE, "speaks HTTP, not Redis", "speaks HTTP", "client port"),
         (SilenceReason.CLOSED, "", "closes the connection", "10000 lower"),

@@ -1,0 +1,20 @@
+"""What the endpoints are called besides their addresses: a certificate must be for one of these names."""
+
+from __future__ import annotations
+
+from rcfail.cluster.nouns import Endpoint
+
+
+class Names:
+    """Names as seeds and views say them. Grows while a crawl runs, and is read by its threads."""
+
+    def __init__(self) -> None:
+        self._by_endpoint: dict[Endpoint, tuple[str, ...]] = {}
+
+    def learn(self, endpoint: Endpoint, *names: str) -> None:
+        known = self._by_endpoint.get(endpoint, ())
+        self._by_endpoint[endpoint] = tuple(dict.fromkeys((*known, *filter(None, names))))
+
+    def of(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """All names that were learnt, or the host that is dialled itself."""
+        return self._by_endpoint.get(endpoint) or (endpoint.host,)

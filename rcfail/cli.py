@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from io import StringIO
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from rcfail.exits import ExitCode
+from rcfail.exits import ExitCode, plugin_code
 
 if TYPE_CHECKING:
     from rcfail.commands.options import Given
     from rcfail.render.outcome import Outcome
+    from rcfail.render.write import Manner
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -35,16 +37,26 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(args: Sequence[str]) -> ExitCode:
-    """Run the command line, write its answer, and return its code. Never raises, whatever goes wrong."""
-    started_s = time.monotonic()
+    """Run the command line, write its answer, and return its code. Never raises, whatever goes wrong.
+
+    With -o nagios there are only 0 to 3, and 0 stands for a verdict alone, never for a help page.
+    """
+    code = _run(args, time.monotonic())
+    if _last_word(args, "--output", "-o") != "nagios":
+        return code or ExitCode.OK
+    return ExitCode.UNKNOWN if code is None else plugin_code(code)
+
+
+def _run(args: Sequence[str], started_s: float) -> ExitCode | None:
+    """None when there was help to show, and nothing else."""
     try:
         from rcfail.commands.options import Given
 
         given = Given()
         outcome = _outcome(args, given)
         if outcome is None:
-            return _flushed(ExitCode.OK)
-        return _write(outcome, _wants_json(args, given), given, started_s)
+            return _flushed(None)
+        return _write(outcome, _manner(args, given, started_s))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last net: Python's own code 1 would read as WARNING
@@ -79,34 +91,55 @@ def _failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
     return failed(error, given, args)
 
 
-def _wants_json(args: Sequence[str], given: Given) -> bool:
-    """Also where reading the command line failed half way: whoever asked for JSON gets JSON."""
-    if given.flags.output is not None:
-        return given.flags.output == "json"
-    joined = "\0".join(args)
-    return any(
-        words in f"\0{joined}\0" for words in ("\0-o\0json\0", "\0--output\0json\0", "\0-ojson\0", "\0--output=json\0")
+def _manner(args: Sequence[str], given: Given, started_s: float) -> Manner:
+    """Also where reading the command line failed half way: whoever asked for JSON, or for a file, gets it."""
+    from rcfail.render.write import Manner
+    from rcfail.settings.load import load_output
+
+    flags = given.flags
+    file = flags.output_file or _last_word(args, "--output-file")
+    return Manner(
+        form=flags.output or _last_word(args, "--output", "-o"),
+        file="" if file.startswith("-") else file,  # a value was forgotten, and that is the next option
+        color=load_output(flags, os.environ).color,
+        elapsed_s=time.monotonic() - started_s,
+        ended_at_unix_s=time.time(),
     )
 
 
-def _write(outcome: Outcome, as_json: bool, given: Given, started_s: float) -> ExitCode:
-    """Answer on stdout, errors on stderr; in JSON everything in one document on stdout."""
-    from rcfail.render.write import trouble_page, write_json, write_page, write_text
-    from rcfail.settings.load import load_output
+def _last_word(args: Sequence[str], long: str, short: str = "") -> str:
+    """What stands last behind an option, however that is written; empty where it does not stand there."""
+    found = ""
+    for word, following in zip(args, (*args[1:], ""), strict=False):
+        if word in (long, short):
+            found = following
+        elif word.startswith(f"{long}="):
+            found = word.removeprefix(f"{long}=")
+        elif short and word.startswith(short):
+            found = word.removeprefix(short)
+    return found
 
-    color = load_output(given.flags, os.environ).color
+
+def _write(outcome: Outcome, manner: Manner) -> ExitCode:
+    """Answer on stdout or into a file, errors on stderr; what programs read holds the errors too."""
+    from rcfail.render.write import trouble_page, write_answer, write_page
+
     try:
-        if sys.stdout is None:
-            raise OSError("standard output is closed")
-        _tolerant(sys.stdout)
-        if as_json:
-            write_json(outcome, sys.stdout, round((time.monotonic() - started_s) * 1000))
+        if manner.file:
+            from rcfail.render.whole_file import replace_file
+
+            page = StringIO()
+            write_answer(outcome, page, manner)
+            replace_file(manner.file, page.getvalue())
         else:
-            write_text(outcome, sys.stdout, color=color)
-        sys.stdout.flush()
-        if not as_json and sys.stderr is not None:
+            if sys.stdout is None:
+                raise OSError("standard output is closed")
+            _tolerant(sys.stdout)
+            write_answer(outcome, sys.stdout, manner)
+            sys.stdout.flush()
+        if not manner.tells_troubles and sys.stderr is not None:
             _tolerant(sys.stderr)
-            write_page(trouble_page(outcome), sys.stderr, color=color)
+            write_page(trouble_page(outcome), sys.stderr, color=manner.color)
     except BrokenPipeError:
         # The reader has seen enough (`| head -1`); the verdict is as true as before.
         _silence_stdout()
@@ -117,7 +150,7 @@ def _write(outcome: Outcome, as_json: bool, given: Given, started_s: float) -> E
     return outcome.exit_code
 
 
-def _flushed(code: ExitCode) -> ExitCode:
+def _flushed(code: ExitCode | None) -> ExitCode | None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

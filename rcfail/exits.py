@@ -26,6 +26,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+def plugin_code(code: ExitCode) -> ExitCode:
+    """The code for a monitoring system: it knows 0 to 3 alone, and every other one tells it nothing."""
+    return code if code <= ExitCode.UNKNOWN else ExitCode.UNKNOWN
+
+
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "healthy, ready, done and verified, nothing to do, or a dry run that would be allowed",
     ExitCode.WARNING: "serving, but redundancy or automatic failover is impaired",

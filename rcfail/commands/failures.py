@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -46,11 +47,20 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
         text=lambda _: (),
         data=partial(_reasons, seen) if seen else dict,
         verdict="unknown" if isinstance(error, CannotSee) else None,
-        cluster=ClusterName(seeds=tuple(map(str, seen.seeds))) if seen else ClusterName(),
+        cluster=_meant(seen, given),
         notes=given.settings().target.notes if seen else (),
         errors=(trouble,),
         aside=error.help_page if isinstance(error, NoCommand) else "",
     )
+
+
+def _meant(seen: Observation | None, given: Given) -> ClusterName:
+    """The cluster that was asked for, as far as that was understood: a monitor knows a failure by it."""
+    if seen is not None:
+        return ClusterName(seeds=tuple(map(str, seen.seeds)))
+    with suppress(RcfailError):
+        return ClusterName(seeds=tuple(map(str, given.settings().target.seeds)))
+    return ClusterName()
 
 
 def _reasons(observation: Observation) -> Json:

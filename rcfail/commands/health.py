@@ -15,7 +15,7 @@ from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
 from rcfail.health.verdict import Policy, Verdict
 from rcfail.render.facts import cluster_name, record_note, stray_notes
-from rcfail.render.outcome import Outcome
+from rcfail.render.outcome import Outcome, Picture
 from rcfail.rounds import Judge, Judged
 from rcfail.session import open_sight
 
@@ -81,6 +81,7 @@ def outcome_of(judged: Judged, show_all: bool = False, notes: tuple[str, ...] = 
         verdict=diagnosis.verdict.value,
         cluster=cluster_name(snapshot),
         notes=notes,
+        judged=Picture(snapshot, diagnosis),
     )
 
 

@@ -34,8 +34,8 @@ def health_page(snapshot: Snapshot, diagnosis: Diagnosis, width: int, show_all: 
 
 def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     verdict = Span(diagnosis.verdict.upper(), severity_style(diagnosis.verdict))
-    headline = _headline(snapshot, diagnosis, width - len(verdict.text) - 2)
-    yield from wrapped(headline, width, first=line(verdict, "  "), indent=2, style=Style.HEAD)
+    said = headline(snapshot, diagnosis, width - len(verdict.text) - 2)
+    yield from wrapped(said, width, first=line(verdict, "  "), indent=2, style=Style.HEAD)
     yield _promises(diagnosis)
     if diagnosis.verdict is not Verdict.OK:
         yield from _what_now(diagnosis.findings[0], width, indent=0)
@@ -43,7 +43,7 @@ def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line
     yield from wrapped(_facts(snapshot), width)
 
 
-def _headline(snapshot: Snapshot, diagnosis: Diagnosis, room: int) -> str:
+def headline(snapshot: Snapshot, diagnosis: Diagnosis, room: int) -> str:
     """The whole verdict in one line of at most `room` columns, where that can be: a log keeps the first line."""
     if diagnosis.verdict is Verdict.OK:
         replicas = sum(len(shard.replica_ids) for shard in snapshot.shards)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rcfail.exits import ExitCode
 from rcfail.render.lines import Line
 
+if TYPE_CHECKING:
+    from rcfail.cluster.snapshot import Snapshot
+    from rcfail.health.verdict import Diagnosis
+
 Json = Mapping[str, Any]
+
+
+class Picture(NamedTuple):
+    """A cluster and what is wrong with it: what monitors are told of."""
+
+    snapshot: Snapshot
+    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,8 @@ class Outcome:
     """The answer of one command and the code that the process ends with.
 
     `text` lays the answer out for a width in columns, `data` makes the value under "data" in the JSON;
-    only the one that is asked for is called. `notes` are printed below the answer, `aside` goes to stderr.
+    only the one that is asked for is called. `judged` is what monitors are told of, where a cluster was judged.
+    `notes` are printed below the answer, `aside` goes to stderr.
     """
 
     command: str
@@ -48,3 +60,4 @@ class Outcome:
     notes: tuple[str, ...] = ()
     errors: tuple[Trouble, ...] = ()
     aside: str = ""
+    judged: Picture | None = None

@@ -1,10 +1,10 @@
-"""From an outcome to a stream: text or JSON, plain or painted."""
+"""From an outcome to a stream: for people, plain or painted, or for programs and monitors."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 from rcfail.render.lines import EMPTY, Line, Span, Style, plain, span, wrapped
 from rcfail.render.outcome import Outcome
@@ -16,6 +16,41 @@ WIDEST = 120
 def page_width() -> int:
     """Columns to lay out for: COLUMNS, else the terminal's, else 80; lines longer than 120 are hard to read."""
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+class Manner(NamedTuple):
+    """How an answer was asked for: `form` is text unless it names another, `file` empty means standard output.
+
+    `elapsed_s` is what the run took, `ended_at_unix_s` when the answer was there.
+    """
+
+    form: str = "text"
+    file: str = ""
+    color: bool = False
+    elapsed_s: float = 0.0
+    ended_at_unix_s: float = 0.0
+
+    @property
+    def tells_troubles(self) -> bool:
+        """Whether the answer itself says what went wrong, to whoever reads nothing but that."""
+        return self.form in ("json", "nagios")
+
+
+def write_answer(outcome: Outcome, file: IO[str], manner: Manner) -> None:
+    """The whole answer in its form."""
+    match manner.form:
+        case "json":
+            write_json(outcome, file, round(manner.elapsed_s * 1000))
+        case "nagios":
+            from rcfail.render.nagios import status_line
+
+            file.write(status_line(outcome, manner.elapsed_s))
+        case "prometheus":
+            from rcfail.render.prometheus import exposition
+
+            file.write(exposition(outcome, manner.elapsed_s, manner.ended_at_unix_s))
+        case _:
+            write_text(outcome, file, color=manner.color)
 
 
 def write_json(outcome: Outcome, file: IO[str], elapsed_ms: int) -> None:

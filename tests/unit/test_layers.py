@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "health": {"cluster", "exits"},
     "wire": {"cluster", "clock", "errors"},
     "settings": {"cluster", "errors"},
-    "render": {"health", "cluster", "exits"},
+    "render": {"health", "cluster", "exits", "version"},
     "practice": {"health", "cluster", "wire", "clock", *BOTTOM},
     **{room: {"render", "health", "cluster", "wire", "settings", "clock", *LOOKING, *BOTTOM} for room in LOOKING},
     "commands": {

@@ -27,13 +27,13 @@ def replica_missing(snapshot: Snapshot, thresholds: Thresholds) -> Iterator[Find
     for shard in snapshot.shards:
         if not shard.slots or awaited(snapshot, shard):
             continue
-        worths = [_worth(snapshot, shard, node) for node in snapshot.replicas_of(shard)]
+        worths = [worth(snapshot, shard, node) for node in snapshot.replicas_of(shard)]
         perhaps = sum(1 for each in worths if each.healthy is not Known.NO)
         if perhaps < thresholds.min_replicas:
             yield _missing(snapshot, shard, worths, thresholds.min_replicas)
 
 
-class _Worth(NamedTuple):
+class Worth(NamedTuple):
     """Whether a replica counts, and if not, what it lacks."""
 
     node: Node
@@ -49,24 +49,25 @@ _LACKS = {
 }
 
 
-def _worth(snapshot: Snapshot, shard: Shard, node: Node) -> _Worth:
+def worth(snapshot: Snapshot, shard: Shard, node: Node) -> Worth:
+    """Whether a replica of the shard is healthy: it lives, follows the primary, and is in sync."""
     if node.alive is Known.NO:
-        return _Worth(node, Known.NO, "is down")
+        return Worth(node, Known.NO, "is down")
     if len(suspecting(snapshot, node)) >= snapshot.electorate.needed:
-        return _Worth(node, Known.NO, "is held for failed by a majority")
+        return Worth(node, Known.NO, "is held for failed by a majority")
     if node.primary_id != shard.primary_id:
-        return _Worth(node, Known.NO, "follows another replica")
+        return Worth(node, Known.NO, "follows another replica")
     sync = sync_of(snapshot, node)
     if sync is Sync.IN_SYNC:
-        return _Worth(node, Known.YES)
+        return Worth(node, Known.YES)
     primary = snapshot.nodes[shard.primary_id]
     if sync is Sync.UNKNOWN or primary.view is None:
         # A link that is down says nothing of the replica when nobody is there at the other end.
-        return _Worth(node, Known.UNKNOWN)
-    return _Worth(node, Known.NO, _LACKS[sync])
+        return Worth(node, Known.UNKNOWN)
+    return Worth(node, Known.NO, _LACKS[sync])
 
 
-def _missing(snapshot: Snapshot, shard: Shard, worths: list[_Worth], wanted: int) -> Finding:
+def _missing(snapshot: Snapshot, shard: Shard, worths: list[Worth], wanted: int) -> Finding:
     primary = snapshot.nodes[shard.primary_id]
     lacking = [each for each in worths if each.healthy is Known.NO]
     healthy = len(worths) - len(lacking)

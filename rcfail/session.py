@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import Answer, Observation, Silence
 from rcfail.errors import UsageFault
 from rcfail.settings.sections import Settings, Tls
 
 if TYPE_CHECKING:
+    from rcfail.wire.bounds import Bounds
     from rcfail.wire.door import Door
     from rcfail.wire.tls import Guard
 
@@ -39,14 +41,24 @@ class LiveSight:
         from rcfail.cluster.parse_nodes import NodesReader
 
         self._seeds = settings.target.seeds
+        self._natmap = settings.natmap
         self._door = door
+        self._also: tuple[Endpoint, ...] = ()
         self._clock = clock
         self._reader = NodesReader()  # one for all rounds: what is said alike is kept once
 
     def look(self, deadline: Deadline) -> Observation:
         from rcfail.wire.crawl import crawl
 
-        return crawl(self._seeds, self._door, deadline=deadline, clock=self._clock, reader=self._reader)
+        return crawl(
+            self._seeds,
+            self._door,
+            deadline=deadline,
+            clock=self._clock,
+            reader=self._reader,
+            also=self._also,
+            natmap=self._natmap,
+        )
 
     def again(self, previous: Observation, deadline: Deadline) -> Observation | None:
         from rcfail.wire.crawl import look_again
@@ -70,6 +82,29 @@ class LiveSight:
                 break
         elapsed_ms = round((self._clock.monotonic_s() - began_s) * 1000)
         return Observation(taken_at, elapsed_ms, self._seeds, tuple(answers), tuple(silences))
+
+
+class LastingSight(LiveSight):
+    """For many rounds: connections stay open between them, and a round begins at whoever answered the last one too.
+
+    So it outlives its seeds. Whom nobody lists any more is not asked again.
+    """
+
+    def __init__(self, live: LiveSight) -> None:
+        from rcfail.wire.kept import KeptDoor
+
+        vars(self).update(vars(live))
+        self._door = self._kept = KeptDoor(live._door)
+
+    def look(self, deadline: Deadline) -> Observation:
+        found = super().look(deadline)
+        self._kept.end_round()
+        # `expected` is whom others list there: a node that was taken out of the cluster is not asked for ever.
+        self._also = tuple(each.endpoint for each in found.answers if each.expected) or self._also
+        return found
+
+    def close(self) -> None:
+        self._kept.close()
 
 
 class RecordedSight:
@@ -99,8 +134,12 @@ def open_sight(settings: Settings, env: Mapping[str, str] = os.environ, clock: C
             "no seed was given: which cluster?",
             "Name any node of it: -s HOST:PORT, or set RCFAIL_SEEDS. For one of your own: rcfail lab up.",
         )
+    return LiveSight(settings, open_door(settings, env, clock), clock)
+
+
+def open_door(settings: Settings, env: Mapping[str, str] = os.environ, clock: Clock = SYSTEM_CLOCK) -> Door:
+    """The way to single nodes, as the user that was named. Raises what secrets and TLS files raise."""
     from rcfail.settings.secrets import read_secret
-    from rcfail.wire.bounds import Bounds
     from rcfail.wire.door import Door
     from rcfail.wire.secret import Credentials, Secret
 
@@ -108,10 +147,28 @@ def open_sight(settings: Settings, env: Mapping[str, str] = os.environ, clock: C
     user = settings.target.user
     # A user without a password exists (ACL `nopass`), and any password will do for it.
     secret = Secret(password or "") if password is not None or user else None
-    limits = settings.limits
     guard = _guard(settings.tls) if settings.tls.enabled else None
-    bounds = Bounds(connect_s=limits.connect_s, read_s=limits.read_s, resolve_s=limits.read_s)
-    return LiveSight(settings, Door(Credentials(user, secret), bounds, clock, guard=guard), clock)
+    return Door(Credentials(user, secret), _bounds(settings), clock, guard=guard)
+
+
+def open_bare_door(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Door:
+    """The same for a question that needs no right and tells no secret: no password, and TLS with whomever it is.
+
+    Nothing that the user could set wrong, or that could be out of date, is read.
+    """
+    from rcfail.wire.door import Door
+    from rcfail.wire.tls import Guard, Terms
+
+    terms = Terms(server_name=settings.tls.server_name, check_chain=False, check_name=False)
+    guard = Guard(terms) if settings.tls.enabled else None
+    return Door(bounds=_bounds(settings), clock=clock, guard=guard)
+
+
+def _bounds(settings: Settings) -> Bounds:
+    from rcfail.wire.bounds import Bounds
+
+    limits = settings.limits
+    return Bounds(connect_s=limits.connect_s, read_s=limits.read_s, resolve_s=limits.read_s)
 
 
 def _guard(tls: Tls) -> Guard:

@@ -50,6 +50,7 @@ def merge(observation: Observation, labels: ZoneLabels = NO_LABELS) -> Snapshot:
         by_observer=by_observer,
         shard_by_node=_shard_by_node(shards),
         deserted=observation.deserted,
+        natmap=observation.natmap,
     )
 
 

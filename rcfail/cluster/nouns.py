@@ -54,8 +54,8 @@ class Address:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where a client could dial, or None where the line names no address."""
-        return Endpoint(self.host, self.port) if self.host and self.port else None
+        """Where a client could dial, or None where the line names no address: `?` stands for an unknown one."""
+        return Endpoint(self.host, self.port) if self.host and self.host != "?" and self.port else None
 
     def __str__(self) -> str:
         return str(Endpoint(self.host, self.port))

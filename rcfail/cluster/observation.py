@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import BusLink, Endpoint, NodeId, NodesReply
 
 
@@ -65,6 +66,7 @@ class SilenceReason(StrEnum):
     GARBAGE = "garbage"  # does not speak the protocol
     NO_TIME = "no-time"  # the deadline of the whole run passed first
     NO_ADDRESS = "no-address"  # known by id, but no view prints an address
+    NO_PORT = "no-port"  # the views print port 0: it takes no connections of our kind, plain or TLS
     ANOTHER_NODE = "another-node"  # listed only where another node answers, one that is known otherwise
 
 
@@ -111,7 +113,8 @@ class Observation:
     """One round over the whole cluster, from all seeds to the union of all nodes that any view names.
 
     `deserted` are addresses at which some view lists a node and nobody answered, although that very node (`expected`)
-    answered at another one: it has its Answer, and no Silence.
+    answered at another one: it has its Answer, and no Silence. Endpoints are where we dial, and `natmap` says how the
+    addresses in the views become those.
     """
 
     taken_at_unix_ms: int
@@ -120,3 +123,4 @@ class Observation:
     answers: tuple[Answer, ...]
     silences: tuple[Silence, ...]
     deserted: tuple[Silence, ...] = ()
+    natmap: Natmap = NO_NATMAP

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import (
     Address,
     Belief,
@@ -34,7 +35,8 @@ class View:
     """What one node that answered says: of itself (`vitals`) and of all (`reply`).
 
     `observer` is the id that the node claims, None where it could not be read. `expected` is the id
-    that other views list at this endpoint. `asked_at_unix_ms` is on our clock.
+    that other views list at this endpoint. `asked_at_unix_ms` is on our clock. `settings` are the texts of CONFIG GET,
+    of which `vitals.config` types some.
     """
 
     endpoint: Endpoint
@@ -47,6 +49,7 @@ class View:
     links: tuple[BusLink, ...] | None
     slot_migrations: tuple[Mapping[str, str], ...] | None
     absences: Mapping[Ask, Absence]
+    settings: Mapping[str, str] | None = None
 
     def belief(self, node_id: NodeId) -> Belief | None:
         """This view's opinion of a node."""
@@ -192,6 +195,7 @@ class Snapshot:
     by_observer: Mapping[NodeId, View] = field(default_factory=dict)
     shard_by_node: Mapping[NodeId, Shard] = field(default_factory=dict)
     deserted: tuple[Silence, ...] = ()
+    natmap: Natmap = NO_NATMAP
 
     def node(self, node_id: NodeId | None) -> Node | None:
         return self.nodes.get(node_id) if node_id else None

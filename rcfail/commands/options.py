@@ -93,6 +93,12 @@ _TARGET = (
     _option("--connect-timeout", type=duration, metavar="DURATION", help="The longest wait for a connection. [1s]"),
     _option("--read-timeout", type=duration, metavar="DURATION", help="The longest wait for one node's answers. [2s]"),
 )
+_NATMAP = _option(
+    "--natmap",
+    multiple=True,
+    metavar="ANNOUNCED=REACHABLE",
+    help="Where an announced address is reached from here, such as '10.0.0.*=192.168.1.*'; repeat it. [RCFAIL_NATMAP]",
+)
 _TLS = (
     _option("--tls/--no-tls", default=None, help="Speak TLS; any file below means it too. [RCFAIL_TLS]"),
     _option("--cacert", metavar="FILE", help="The CA to trust, in PEM form. [RCFAIL_CACERT, else the system's CAs]"),
@@ -119,7 +125,7 @@ _OUTPUT = (
     _option("--output-file", metavar="FILE", help="Replace FILE with the answer, at once: nobody reads half of it."),
     _option("--no-color", is_flag=True, help="No colours, also on a terminal. [NO_COLOR]"),
 )
-GLOBAL_OPTIONS = (*_TARGET, *_TLS, *_OUTPUT)
+GLOBAL_OPTIONS = (*_TARGET, _NATMAP, *_TLS, *_OUTPUT)
 
 FOR_MONITORS: dict[Format, tuple[str, ...]] = {Format.NAGIOS: ("health",), Format.PROMETHEUS: ("health",)}
 """The commands whose answer a monitor can take: those that give a verdict. All others know text and JSON alone."""
@@ -187,6 +193,8 @@ def settings_of(ctx: click.Context) -> Settings:
 
 def _insist_on_form(given: Given) -> None:
     """Before anything is done: the answer can be written as it was asked for. Raises UsageFault."""
+    if (given.flags.output_file or "").startswith("-"):
+        raise UsageFault("--output-file needs the name of a file", "For standard output leave it out.")
     form = Format(given.flags.output or Format.TEXT)
     if form in FOR_MONITORS and given.command not in FOR_MONITORS[form]:
         able = ", ".join(f"rcfail {each}" for each in FOR_MONITORS[form])
@@ -199,7 +207,7 @@ def write_option_sections(
     """The command's own options, then the global ones by theme."""
     _write_section(ctx, formatter, "Options", own)
     if looks:
-        _write_section(ctx, formatter, "Which cluster, and how long to wait", _TARGET)
+        _write_section(ctx, formatter, "Which cluster, and how long to wait", (*_TARGET, _NATMAP))
         _write_section(ctx, formatter, "TLS", _TLS)
     _write_section(ctx, formatter, "Output", _OUTPUT)
 

@@ -48,6 +48,7 @@ SILENCE_WORDS = {
     SilenceReason.GARBAGE: "does not speak the Redis protocol",
     SilenceReason.NO_TIME: "could not be asked before the deadline",
     SilenceReason.NO_ADDRESS: "has no address that anybody lists",
+    SilenceReason.NO_PORT: "is listed with port 0",
     SilenceReason.ANOTHER_NODE: "is listed only where another node answers",
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rcfail.cluster.natmap import Natmap
+from rcfail.cluster.natmap import fault_in as natmap_fault
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.zones import ZoneLabels, fault_in
 from rcfail.errors import ConfigFault, RcfailError, UsageFault
@@ -14,6 +16,7 @@ from rcfail.settings.seeds import BadSeed, doubt, parse_seeds
 from rcfail.settings.tls import tls_of
 
 _SEED_HINT = "Write it as HOST:PORT, for example -s 10.0.0.5:6379 or -s [::1]:7000."
+_NATMAP_HINT = "Write it as ANNOUNCED=REACHABLE: 10.0.0.5:6379=127.0.0.1:7001, or '10.0.0.*=192.168.1.*'."
 _ZONE_HINT = "Write it as PATTERN=ZONE, for example --zone '10.1.*=east' or --zone 10.2.0.0/16=west."
 
 
@@ -41,11 +44,19 @@ class Flags:
     sni: str | None = None
     tls_verify: str | None = None
     insecure: bool = False
+    natmap: tuple[str, ...] = ()
 
 
 def load(flags: Flags, env: Mapping[str, str]) -> Settings:
     """All that the user set. Raises UsageFault for a flag and ConfigFault for a variable."""
-    return Settings(_target(flags, env), _limits(flags), load_output(flags, env), _zones(flags), tls_of(flags, env))
+    return Settings(
+        target=_target(flags, env),
+        limits=_limits(flags),
+        output=load_output(flags, env),
+        zones=_zones(flags),
+        tls=tls_of(flags, env),
+        natmap=_natmap(flags, env),
+    )
 
 
 def load_output(flags: Flags, env: Mapping[str, str]) -> Output:
@@ -61,6 +72,17 @@ def _limits(flags: Flags) -> Limits:
         connect_s=flags.connect_timeout or given.connect_s,
         read_s=flags.read_timeout or given.read_s,
     )
+
+
+def _natmap(flags: Flags, env: Mapping[str, str]) -> Natmap:
+    """The rules of --natmap, then those of the variable: the first that fits counts."""
+    variable = tuple(filter(None, (part.strip() for part in env.get("RCFAIL_NATMAP", "").split(","))))
+    origins = (("--natmap", flags.natmap, UsageFault), ("RCFAIL_NATMAP", variable, ConfigFault))
+    for origin, rules, fault in origins:
+        for text in rules:
+            if words := natmap_fault(text):
+                raise fault(f"{origin}: {text} {words}", _NATMAP_HINT)
+    return Natmap((*flags.natmap, *variable))
 
 
 def _zones(flags: Flags) -> ZoneLabels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.zones import NO_LABELS, ZoneLabels
 
@@ -101,3 +102,4 @@ class Settings:
     output: Output = Output()
     zones: ZoneLabels = NO_LABELS
     tls: Tls = Tls()
+    natmap: Natmap = NO_NATMAP

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rcfail.clock import Clock, Deadline
+from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import SilenceReason
 
 HEAD_BYTES = 64
@@ -55,14 +56,17 @@ class BoundSocket:
     """A connected socket for redis-py's parsers, which ends an exchange at its limit by raising Unheard.
 
     `bytes_in` and `bytes_out` count the running exchange; `head` keeps the first bytes of the connection,
-    because they tell what kind of server speaks when it does not speak Redis.
+    because they tell what kind of server speaks when it does not speak Redis. `peer` is the address dialled.
     """
 
-    __slots__ = ("_ends", "_limit_bytes", "_secured", "_sock", "_starved", "bytes_in", "bytes_out", "head")
+    __slots__ = ("_ends", "_limit_bytes", "_secured", "_sock", "_starved", "bytes_in", "bytes_out", "head", "peer")
 
-    def __init__(self, sock: socket.socket, clock: Clock, secured: Secured = Secured.NO) -> None:
+    def __init__(
+        self, sock: socket.socket, clock: Clock, secured: Secured = Secured.NO, peer: Endpoint | None = None
+    ) -> None:
         self._sock = sock
         self._secured = secured
+        self.peer = peer
         self._ends = Deadline.after(0.0, clock)
         self._limit_bytes = 0
         self._starved = False

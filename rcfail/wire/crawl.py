@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Observation, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
@@ -14,6 +15,7 @@ from rcfail.wire.asks import Questioner
 from rcfail.wire.bounds import Unheard
 from rcfail.wire.dial import addresses_of, literal
 from rcfail.wire.door import Door
+from rcfail.wire.names import Names
 from rcfail.wire.pool import Pool
 from rcfail.wire.roll import MOST_NODES, Listings, call, claimed, deserted
 
@@ -41,16 +43,21 @@ def crawl(
     skip: Iterable[Silence] = (),
     reader: NodesReader | None = None,
     all_links: bool = False,
+    also: Iterable[Endpoint] = (),
+    natmap: Natmap = NO_NATMAP,
 ) -> Observation:
     """One round over the whole cluster. Never raises for what a server or a network does.
 
     A seed that is a name stands for all its addresses. The endpoints of `skip` are not asked; their silences
     count again. What is not answered when the deadline passes is a Silence NO_TIME. `reader` may be shared
-    between rounds; `all_links` asks for CLUSTER LINKS in large clusters too.
+    between rounds; `all_links` asks for CLUSTER LINKS in large clusters too; `also` are places to begin at besides;
+    `natmap` says where the addresses that the views print are reached from here.
     """
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
-    crawler = _Crawler(questioner, deadline, clock, tuple(skip))
+    crawler = _Crawler(questioner, door.names, deadline, clock, tuple(skip), natmap)
     crawler.begin_at(seeds, door.bounds.resolve_s)
+    for place in also:
+        crawler.ask(place)
     return crawler.run(tuple(seeds))
 
 
@@ -68,7 +75,8 @@ def look_again(
     places = [answer.endpoint for answer in previous.answers]
     places += [each.endpoint for each in previous.silences if each.endpoint and each not in slow]
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
-    crawler = _Crawler(questioner, deadline, clock, slow, _who_was_where(previous))
+    known = _who_was_where(previous)
+    crawler = _Crawler(questioner, door.names, deadline, clock, slow, previous.natmap, known)
     for place in places:
         crawler.ask(place)
     return crawler.run(previous.seeds)
@@ -100,18 +108,22 @@ class _Crawler:
     def __init__(
         self,
         questioner: Questioner,
+        names: Names,
         deadline: Deadline,
         clock: Clock,
         skip: tuple[Silence, ...],
+        natmap: Natmap,
         known: Mapping[Endpoint, NodeId] | None = None,
     ) -> None:
         self._questioner = questioner
+        self._names = names
+        self._natmap = natmap
         self._deadline = deadline
         self._clock = clock
         self._began_s = clock.monotonic_s()
         self._began_at_unix_ms = clock.unix_ms()
         self._pool: Pool[Answer | Silence | _Lookup] = Pool(NODES_AT_ONCE)
-        self._listings = Listings()
+        self._listings = Listings(natmap)
         self._answers: list[Answer] = []
         self._silences = [silence for silence in skip if silence.endpoint]
         self._known = known or {}
@@ -146,7 +158,7 @@ class _Crawler:
         self._give_up()
         answers, silences = call(self._answers, self._worth_telling(), self._listings)
         empty = deserted(self._answers, self._silences, self._listings)
-        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences, empty)
+        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences, empty, self._natmap)
 
     def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
         def job() -> _Lookup:
@@ -176,6 +188,7 @@ class _Crawler:
             self._heard.add(own)
         if ended.nodes:
             for place, _ in self._listings.add(ended.nodes):
+                self._names.learn(place, place.host, *sorted(self._listings.names_at(place)))
                 # Also one that was reached at a seed's address: clients are sent to the one that it announces.
                 self.ask(place)
 
@@ -190,6 +203,7 @@ class _Crawler:
             return
         for address in ended.found:
             self._siblings[address] = ended.found
+            self._names.learn(address, ended.seed.host)
             self.ask(address)
 
     def _patience(self) -> Deadline:

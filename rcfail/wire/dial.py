@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rcfail.wire.tls import Guard
 
 _LAST_PORT = 65535
-_PLAIN_PROBE_S = 0.5
+PROBE_S = 0.5
+"""How long to find out what else speaks at a port that does not answer as it should."""
 # A name from a view or a user can be anything: too long for IDNA, with a null byte in it, half a surrogate.
 _BAD_NAME = (OSError, UnicodeError, ValueError)
 
@@ -64,7 +65,7 @@ def dial(
         try:
             sock = _connect(address, ends)
             if guard is None:
-                return BoundSocket(sock, deadline.clock)
+                return BoundSocket(sock, deadline.clock, peer=address)
             secured = _secured(guard, sock, address, names or (endpoint.host,), ends, deadline)
             return BoundSocket(secured, deadline.clock, Secured.WITH_CERT if guard.shows_certificate else Secured.YES)
         except OSError as error:
@@ -101,7 +102,7 @@ def _secured(
             raise
         if deadline.passed():
             raise Unheard(SilenceReason.NO_TIME, "the deadline passed in the TLS handshake") from None
-        if _answers_plainly(address, Deadline.after(deadline.at_most(_PLAIN_PROBE_S), deadline.clock)):
+        if _answers_plainly(address, Deadline.after(deadline.at_most(PROBE_S), deadline.clock)):
             raise Unheard(SilenceReason.NOT_TLS, "it answers plain commands") from None
         raise
 
@@ -117,6 +118,23 @@ def _answers_plainly(address: Endpoint, ends: Deadline) -> bool:
             sock.settimeout(max(0.001, ends.remaining_s()))
             sock.sendall(b"PING\r\n")
             return sock.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
+
+
+def speaks_tls(address: Endpoint, ends: Deadline) -> bool:
+    """Whether a TLS server is there: it answers a handshake, be it with an alert. Nothing of ours is sent by it."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with _connect(address, ends) as sock:
+            sock.settimeout(max(0.001, ends.remaining_s()))
+            with context.wrap_socket(sock):
+                return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
     except OSError:
         return False
 

@@ -20,7 +20,7 @@ from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
-from rcfail.wire.dial import dial
+from rcfail.wire.dial import PROBE_S, dial, speaks_tls
 from rcfail.wire.names import Names
 from rcfail.wire.refusals import Refusal, RefusalKind, auth_refusal_of, foreign_speech, refusal_of, unheard
 from rcfail.wire.secret import NOBODY, Credentials
@@ -174,12 +174,21 @@ class Conversation:
                 while len(replies) < len(commands):
                     replies.append(self._printable(self._connection.next_reply()))
             except Unheard as error:
-                self.failure = foreign_speech(bound.head) or unheard(error.reason, error.text)
+                self.failure = foreign_speech(bound.head) or self._tls_port(error) or unheard(error.reason, error.text)
             except _UNREADABLE:
                 # What the parser says is not passed on: it quotes the bytes that came.
                 self.failure = foreign_speech(bound.head) or unheard(SilenceReason.GARBAGE, NOT_REDIS)
         failure = self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
         return [*replies, *[failure] * (len(commands) - len(replies))]
+
+    def _tls_port(self, error: Unheard) -> Refusal | None:
+        """The TLS port of a real server ends a plain connection without a word, as others do too: so it is asked."""
+        bound = self._connection.bound if self._connection else None
+        if error.reason is not SilenceReason.CLOSED or bound is None or bound.head or bound.peer is None:
+            return None
+        if not speaks_tls(bound.peer, Deadline.after(self._deadline.at_most(PROBE_S))):
+            return None
+        return unheard(SilenceReason.TLS_EXPECTED, "answers a TLS handshake: this is a TLS port")
 
     def _printable(self, reply: Reply) -> Reply:
         """An error text is printed, and a server may quote in it what it was sent: it must not hold the password."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from rcfail.cluster.natmap import NO_NATMAP, Natmap, fault_in
 from rcfail.cluster.nouns import (
     SLOT_COUNT,
     Address,
@@ -55,6 +56,7 @@ def observation_to(observation: Observation) -> dict[str, Any]:
         "answers": [_answer_to(answer, table_numbers) for answer in observation.answers],
         "silences": [_silence_to(silence) for silence in observation.silences],
         "deserted": [_silence_to(silence) for silence in observation.deserted],
+        "natmap": list(observation.natmap.rules),
     }
 
 
@@ -132,6 +134,7 @@ def observation_from(document: Mapping[str, Any]) -> Observation:
         silences=_many(_silence, document, "silences"),
         # A record of before this was saved has none.
         deserted=_many(_silence, document, "deserted") if "deserted" in document else (),
+        natmap=Natmap(_many(_natmap_rule, document, "natmap")) if "natmap" in document else NO_NATMAP,
     )
 
 
@@ -225,6 +228,12 @@ def _silence(value: Any) -> Silence:
 
 def _endpoint(value: Any) -> Endpoint:
     return Endpoint(*_row(value, str, int))
+
+
+def _natmap_rule(value: Any) -> str:
+    if not isinstance(value, str) or fault_in(value):
+        raise Malformed("natmap holds what is no rule")
+    return value
 
 
 def _at(fields: Mapping[str, Any], name: str) -> Any:

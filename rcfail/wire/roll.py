@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import SLOT_COUNT, Belief, Endpoint, NodeId, NodesReply, SlotRange
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
 
@@ -24,18 +25,21 @@ _NONE: frozenset[NodeId] = frozenset()
 
 
 class Listings:
-    """Which ids the views list, and where. Grows with every reply; what was walked once is not walked again."""
+    """Which ids the views list, and where we reach them. Grows with every reply; nothing is walked twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, natmap: Natmap = NO_NATMAP) -> None:
+        self._natmap = natmap
         # Equal tables and beliefs are one object, so their id() tells them apart fast. Each is held here, because
         # Python may give the id() of what is gone to something else.
         self._first: dict[int, NodesReply] = {}
         self._beliefs: dict[int, Belief] = {}
         self._told_by_others: set[int] = set()
         self._places: dict[Endpoint, set[NodeId]] = {}
+        self._names: dict[Endpoint, set[str]] = {}
         self._ids: set[NodeId] = set()
         self._claims: set[tuple[NodeId, int, tuple[SlotRange, ...]]] = set()
         self._claimed_slots = 0
+        self.portless: set[NodeId] = set()
 
     def add(self, reply: NodesReply) -> list[tuple[Endpoint, NodeId]]:
         """Take a reply in, and return what it lists that no reply listed before: where, and whom."""
@@ -70,11 +74,21 @@ class Listings:
         if (claim := _claim_of(belief)) not in self._claims:
             self._claims.add(claim)
             self._claimed_slots += belief.slot_count
-        place = _place_of(belief)
+        place = self._place_of(belief)
         if place is None:
+            if belief.address.host and not belief.address.port and not belief.noaddr:
+                self.portless.add(belief.node_id)
             return []
         self._places.setdefault(place, set()).add(belief.node_id)
+        self._names.setdefault(place, set()).update(filter(None, (belief.address.hostname, belief.address.host)))
         return [(place, belief.node_id)]
+
+    def _place_of(self, belief: Belief) -> Endpoint | None:
+        return None if belief.noaddr else self._natmap.reached(belief.address)
+
+    def names_at(self, place: Endpoint) -> AbstractSet[str]:
+        """The addresses and host names by which the views know what is there."""
+        return self._names.get(place, frozenset())
 
     @property
     def ids(self) -> frozenset[NodeId]:
@@ -89,7 +103,7 @@ class Listings:
         found: dict[Endpoint, set[NodeId]] = {}
         for key in self._told_by_others:
             belief = self._beliefs[key]
-            place = _place_of(belief)
+            place = self._place_of(belief)
             if place is not None and not belief.handshake:
                 found.setdefault(place, set()).add(belief.node_id)
         return {place: frozenset(ids) for place, ids in found.items()}
@@ -102,10 +116,6 @@ def _own(reply: NodesReply) -> set[int]:
 
 def _claim_of(belief: Belief) -> tuple[NodeId, int, tuple[SlotRange, ...]]:
     return belief.node_id, belief.config_epoch, belief.slots
-
-
-def _place_of(belief: Belief) -> Endpoint | None:
-    return None if belief.noaddr else belief.address.endpoint
 
 
 def claimed(answer: Answer) -> NodeId | None:
@@ -139,7 +149,8 @@ def call(
         if not ids:
             rows.append(silence)
     answered = _answered_at(answers, listings)
-    rows.extend(_without_place(node_id, answered.get(node_id)) for node_id in sorted(listings.ids - covered))
+    left = sorted(listings.ids - covered)
+    rows.extend(_without_place(node_id, answered.get(node_id), node_id in listings.portless) for node_id in left)
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
 
 
@@ -192,8 +203,10 @@ def _answered_at(answers: Sequence[Answer], listings: Listings) -> Mapping[NodeI
     return found
 
 
-def _without_place(node_id: NodeId, answer: Answer | None) -> Silence:
+def _without_place(node_id: NodeId, answer: Answer | None, portless: bool) -> Silence:
     """The row of an id with no silent address of its own."""
+    if answer is None and portless:
+        return Silence(None, node_id, SilenceReason.NO_PORT, "the views print port 0 for it")
     if answer is None:
         return Silence(None, node_id, SilenceReason.NO_ADDRESS, "no view prints an address for it")
     text = f"{claimed(answer) or 'another node'} answers there"

@@ -151,10 +151,7 @@ def _identity(node: Node | None) -> str:
 
 
 def _listed_by_others(snapshot: Snapshot, node: Node, place: Endpoint) -> bool:
-    return any(
-        observer != node.node_id
-        for observer in _observers_of(snapshot, node.node_id, lambda belief: belief.address.endpoint == place)
-    )
+    return any(observer != node.node_id for observer in _listing_at(snapshot, node.node_id, place))
 
 
 def node_duplicate_address(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -163,8 +160,8 @@ def node_duplicate_address(snapshot: Snapshot, _: Thresholds) -> Iterator[Findin
     unlisted = {view.observer for view in changed(snapshot).values()}
     at: dict[Endpoint, list[Node]] = {}
     for node in snapshot.nodes.values():
-        if node.address.endpoint is not None and node.node_id not in unlisted:
-            at.setdefault(node.address.endpoint, []).append(node)
+        if (place := snapshot.natmap.reached(node.address)) is not None and node.node_id not in unlisted:
+            at.setdefault(place, []).append(node)
     for place, nodes in at.items():
         if len(nodes) < 2:
             continue
@@ -202,7 +199,7 @@ def self_address_wrong(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def _listing_at(snapshot: Snapshot, node_id: NodeId, place: Endpoint) -> tuple[NodeId, ...]:
-    return _observers_of(snapshot, node_id, lambda belief: belief.address.endpoint == place)
+    return _observers_of(snapshot, node_id, lambda belief: snapshot.natmap.reached(belief.address) == place)
 
 
 def _announced_in_vain(snapshot: Snapshot, node: Node, empty: Silence, listing_it: int) -> Finding:

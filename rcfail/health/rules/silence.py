@@ -40,7 +40,19 @@ _PHRASES = {
     SilenceReason.GARBAGE: "what answers there does not speak the Redis protocol",
     SilenceReason.NO_TIME: "our deadline passed first",
     SilenceReason.NO_ADDRESS: "no view prints an address for it",
+    SilenceReason.NO_PORT: "the views print port 0 for it, so it takes no connections such as ours, plain or TLS",
     SilenceReason.ANOTHER_NODE: "another node answers at its address",
+}
+
+_SECURED_HINTS = {
+    SilenceReason.TLS_EXPECTED: "Speak TLS with all of them: --tls --cacert FILE.",
+    SilenceReason.NO_PORT: "Ask it as its other clients do: with --tls --cacert FILE, or without.",
+    SilenceReason.NOT_TLS: "Where tables print plain ports, name the TLS ones by a rule: --natmap '*:6379=*:6380'.",
+    SilenceReason.TLS_UNTRUSTED: "Add the CA that signed it to the file of --cacert.",
+    SilenceReason.TLS_EXPIRED: "Renew the certificate of the node, or set the clock of this host.",
+    SilenceReason.TLS_NAME: "Let it announce a name that its certificate is for (cluster-announce-hostname), or --sni.",
+    SilenceReason.TLS_CLIENT_CERT: "Show a certificate that its CA file knows: --cert FILE --key FILE.",
+    SilenceReason.TLS_FAILED: "Compare its tls-protocols and tls-ciphers with the other nodes'.",
 }
 
 _OWN_CODE = frozenset(
@@ -130,6 +142,8 @@ def _many(snapshot: Snapshot, nodes: Sequence[Node]) -> Finding:
 def _hint(node: Node, many: bool = False) -> str:
     if node.silence is not None and node.silence.reason is SilenceReason.NO_TIME:
         return f"Give it more time: {rcfail('health', node.endpoint, '--deadline', '30s')}"
+    if node.silence is not None and node.silence.reason in _SECURED_HINTS:
+        return _SECURED_HINTS[node.silence.reason]
     again = "Ask one of them from another machine" if many else "Ask it from another machine"
     return f"{again}: {redis_cli(node.endpoint, 'CLUSTER', 'INFO')}"
 

@@ -32,6 +32,11 @@ def has_slot_migrations(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY and server.version >= _SLOT_MIGRATIONS_SINCE
 
 
+def sets_several_at_once(server: Server) -> bool:
+    """CONFIG SET takes several settings in one command."""
+    return server.flavour is Flavour.VALKEY or server.version >= (7, 0)
+
+
 def election_delay_ms(server: Server, node_timeout_ms: int, rank: int, failed_primaries: int = 1) -> int:
     """The longest wait between hearing that the primary failed and asking for votes.
 
@@ -43,6 +48,33 @@ def election_delay_ms(server: Server, node_timeout_ms: int, rank: int, failed_pr
     base = min(node_timeout_ms // 30, 500) if valkey and server.version >= (9, 0) else 500
     others = 500 * max(0, failed_primaries - 1) if valkey and server.version >= (8, 1) else 0
     return 2 * base + 1000 * rank + others
+
+
+def least_election_delay_ms(server: Server, node_timeout_ms: int, rank: int) -> int:
+    """The shortest wait between hearing that the primary failed and asking for votes; see `election_delay_ms`.
+
+    From Valkey 9.1 the replica with the best rank does not wait at all.
+    """
+    if server.flavour is Flavour.VALKEY and server.version >= (9, 1) and rank == 0:
+        return 0
+    if server.flavour is Flavour.VALKEY and server.version >= (9, 0):
+        return min(node_timeout_ms // 30, 500) * (1 + 2 * rank)
+    return 500 + 1000 * rank
+
+
+def ranks_by_id(server: Server) -> bool:
+    """Of replicas with equal offsets the one with the smallest id stands first, and alone (clusterGetReplicaRank).
+
+    On Redis they have the same rank, and chance decides.
+    """
+    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
+
+
+def elections_collide(server: Server) -> bool:
+    """Whether replicas of two primaries that failed together may ask in one epoch, so that one of them has to wait
+    for its next turn: before Valkey 8.1 nothing keeps them apart but chance (clusterGetFailedPrimaryRank).
+    """
+    return not (server.flavour is Flavour.VALKEY and server.version >= (8, 1))
 
 
 def vote_again_after_ms(node_timeout_ms: int) -> int:

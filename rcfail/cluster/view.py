@@ -21,6 +21,7 @@ def view_of(answer: Answer) -> View:
         links=answer.links,
         slot_migrations=answer.slot_migrations,
         absences=answer.absences,
+        settings=answer.config,
     )
 
 

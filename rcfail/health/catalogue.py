@@ -34,12 +34,14 @@ class Entry:
 _C, _W, _U, _I = Severity.CRITICAL, Severity.WARNING, Severity.UNKNOWN, Severity.INFO
 
 ENTRIES: tuple[Entry, ...] = (
+    Entry("partition", "nodes stand on sides that hear nothing of each other", _C, _ALL, True),
     # Whether slots that are out come back by themselves
     Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
     Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
     Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
     # Slots
     Entry("slots-disputed", "two primaries claim the same slots, and both say so themselves", _C, _SERVING, True),
+    Entry("epoch-collision", "two primaries have one config epoch", _C, _SERVING, True),
     Entry("slots-failed", "slots belong to a failed node", _C, _SERVING),
     Entry("slots-not-claimed", "the nodes name an owner that does not claim the slots itself", _C, _SERVING, True),
     Entry("slots-uncovered", "slots have no owner", _C, _SERVING),
@@ -57,6 +59,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("node-silent", "a node does not answer us", _C, _ALL),
     Entry("node-noaddr", "a node's address is lost", _C, _REDUNDANT),
     Entry("bus-unreachable", "a node answers clients, but no node reaches it", _C, _BOTH),
+    Entry("link-missing", "a bus link works in one direction only", _W, _FAILOVER, True),
     Entry("clients-full", "a node takes no more clients", _C, _ALL),
     Entry("auth-refused", "a node refuses our credentials", _U, _ALL),
     Entry("not-permitted", "a node refuses some of our questions", _U, _ALL),
@@ -66,6 +69,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("self-address-wrong", "nobody answers at the address that a node announces", _U, _ALL, True),
     Entry("node-duplicate-address", "two nodes are listed at one address", _C, _REDUNDANT, False, False),
     Entry("node-unknown-to-some", "some nodes do not know a member", _W, _BOTH, True),
+    Entry("views-differ", "views differ in who leads or owns what", _W, _FAILOVER, True),
+    Entry("not-converged", "a change is not known to all nodes yet", _I, ()),
     Entry("node-ghost", "a dead node without slots is still remembered", _W, ()),
     Entry("node-handshake", "a node is being met and does not become a member", _W, (), True),
     Entry("clock-skew", "the nodes' clocks differ", _I, (), False, False),
@@ -84,7 +89,16 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("quorum-fragile", "one more lost voter ends the quorum", _W, _FAILOVER),
     Entry("quorum-on-one-host", "losing one host ends the quorum", _W, _FAILOVER),
     Entry("quorum-in-one-zone", "losing one zone ends the quorum", _W, _FAILOVER),
+    Entry("shard-on-one-host", "all copies of a shard are on one host", _W, _BOTH),
+    Entry("shard-in-one-zone", "all copies of a shard are in one zone", _W, _BOTH),
+    Entry("primaries-concentrated", "one host or zone leads far more than its share", _W, ()),
+    Entry("placement-unknown", "which nodes share a machine cannot be told", _I, ()),
+    # How the nodes are set up
+    Entry("config-drift", "settings of the cluster differ between nodes", _W, ()),
+    Entry("version-bug", "a node runs a version with a known fault", _W, (), False, False),
     Entry("backlog-too-small", "a short absence costs a full copy", _I, ()),
+    Entry("version-mixed", "the nodes run different versions", _I, ()),
+    Entry("persistence-off-restart-risk", "primaries that save nothing can come back empty", _I, ()),
 )
 
 BY_CODE: dict[str, Entry] = {entry.code: entry for entry in ENTRIES}

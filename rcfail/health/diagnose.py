@@ -11,7 +11,7 @@ from rcfail.health.finding import Finding, Severity, Thresholds
 
 Rule = Callable[[Snapshot, Thresholds], Iterator[Finding]]
 
-_THEMES = ("slots", "quorum", "failover", "nodes", "visibility", "replication")
+_THEMES = ("slots", "quorum", "placement", "failover", "nodes", "visibility", "replication", "config", "views")
 
 
 def rules() -> tuple[Rule, ...]:

@@ -19,15 +19,15 @@ def comes_back_empty(snapshot: Snapshot, primary: Node) -> tuple[NodeId, ...]:
     shard = snapshot.shard_of(primary.node_id)
     if primary.view is not None or shard is None or shard.primary_id != primary.node_id:
         return ()
-    return tuple(node.node_id for node in snapshot.replicas_of(shard) if _saves_nothing(node) and _holds_data(node))
+    return tuple(node.node_id for node in snapshot.replicas_of(shard) if saves_nothing(node) and holds_data(node))
 
 
-def _saves_nothing(node: Node) -> bool:
+def saves_nothing(node: Node) -> bool:
     said = node.vitals
     return said is not None and said.config.save == "" and said.storage.aof_enabled is False
 
 
-def _holds_data(node: Node) -> bool:
+def holds_data(node: Node) -> bool:
     return node.vitals is not None and node.vitals.storage.keys != 0
 
 

@@ -205,6 +205,10 @@ def test_an_atomic_migration_is_told_and_harmless(lab: LabMaker) -> None:
     assert not health_of(one).all_of("slot-migration-active")
 
 
+REFUSED_AND_ODD = {"writes-refused": "critical", "config-drift": "warning"}
+"""What makes one node refuse is a setting that the others do not have."""
+
+
 @every_server
 def test_primaries_that_refuse_writes_while_all_nodes_say_ok(lab: LabMaker) -> None:
     one = lab()
@@ -223,7 +227,7 @@ def test_primaries_that_refuse_writes_while_all_nodes_say_ok(lab: LabMaker) -> N
     assert {one.vitals(node).cluster.state for node in one.nodes} == {"ok"}
     health = health_of(one)
     said = {each.id: each.evidence for each in health.all_of("writes-refused")}
-    assert (health.exit_code, health.codes, health.serving) == (CRITICAL, {"writes-refused": "critical"}, "no")
+    assert (health.exit_code, health.codes, health.serving) == (CRITICAL, REFUSED_AND_ODD, "no")
     assert "OOM (uses" in said[one.node("n1").node_id]
     assert "MISCONF (rdb_last_bgsave_status:err" in said[one.node("n2").node_id]
     assert "NOREPLICAS (1 good replicas, min-replicas-to-write is 2)" in said[one.node("n3").node_id]
@@ -235,7 +239,7 @@ def test_what_only_looks_like_refused_writes(lab: LabMaker) -> None:
     one.say("n1", "CONFIG", "SET", "maxmemory", 1_000_000)
     one.say("n1", "CONFIG", "SET", "maxmemory-policy", "volatile-lru")
     assert say(one, "n1", "SET", KEY_OF_SLOT_100, "1") == "OOM"  # nothing volatile to evict
-    assert health_of(one).codes == {"writes-refused": "critical"}
+    assert health_of(one).codes == REFUSED_AND_ODD
     one.say("n1", "CONFIG", "SET", "maxmemory", 1_000_000_000)
     one.say("n2", "CONFIG", "SET", "save", "3600 1")
     (Path(one.node("n2").folder) / "dump.rdb").unlink(missing_ok=True)
@@ -247,7 +251,7 @@ def test_what_only_looks_like_refused_writes(lab: LabMaker) -> None:
     one.say("n3", "CONFIG", "SET", "min-replicas-max-lag", 0)
     written = [say(one, node, "SET", key, "1") for node, key in KEYS]
     assert written == ["OK", "OK", "OK"]
-    assert health_of(one).codes == {}
+    assert health_of(one).codes == {"config-drift": "warning"}
 
 
 @every_server
@@ -264,7 +268,7 @@ def test_a_full_disk_under_the_append_only_file(lab: LabMaker) -> None:
     say(one, "n1", "SET", KEY_OF_SLOT_100, "1")
     one.wait(lambda: say(one, "n1", "SET", KEY_OF_SLOT_100, "2") == "MISCONF", "writes to be refused")
     health = health_of(one, "--min-replicas", "0")
-    assert (health.exit_code, health.codes) == (CRITICAL, {"writes-refused": "critical"})
+    assert (health.exit_code, health.codes) == (CRITICAL, REFUSED_AND_ODD)
     assert "MISCONF (aof_last_write_status:err)" in health.the("writes-refused").evidence
 
 

@@ -6,11 +6,13 @@ import os
 
 import click
 
+from rcfail.commands.access import access_options
 from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.commands.lab_fault import fault
 from rcfail.commands.lab_pages import env_outcome, failed_outcome, list_outcome, lost_outcome, status_outcome
 from rcfail.commands.options import VerbGroup, duration
 from rcfail.errors import LabFault, UsageFault
+from rcfail.practice.lab.access import Access
 from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.logs import ServerFault
 from rcfail.practice.lab.register import Register, home_folder
@@ -48,9 +50,12 @@ def lab() -> None:
     help="What the servers keep on disk.",
 )
 @click.option("--server", metavar="PATH", help="The server program. [the bundled one, else the first on PATH]")
+@access_options
 @click.option("--conf", multiple=True, metavar="'NAME VALUE'", help="A further line of redis.conf; repeat it.")
 @click.option("--keep", is_flag=True, help="Keep the servers' folders when it fails.")
-def up(name: str, node_timeout: float, persistence: str, conf: tuple[str, ...], **asked: object) -> Outcome:
+def up(
+    name: str, node_timeout: float, persistence: str, conf: tuple[str, ...], access: Access, **asked: object
+) -> Outcome:
     """Start a cluster, and return when all its nodes agree.
 
     That is: every node has the same table, all slots are served, every replica has finished its first sync. When it
@@ -61,6 +66,7 @@ def up(name: str, node_timeout: float, persistence: str, conf: tuple[str, ...], 
         node_timeout_ms=round(node_timeout * 1000),
         persistence=Persistence(persistence),
         conf=conf,
+        access=access,
         **asked,  # type: ignore[arg-type]  # click gives the types that the options name
     )
     try:
@@ -82,7 +88,7 @@ def status(name: str) -> Outcome:
 @_name
 def env(name: str) -> Outcome:
     """Print the shell lines that make a lab the cluster of all other commands."""
-    return env_outcome(_register().read(name))
+    return env_outcome(_register().read(name), os.environ)
 
 
 @lab.command("down", example="rcfail lab down\nrcfail lab down --all")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rcfail.cluster.nouns import Role
 from rcfail.errors import LabFault
 from rcfail.exits import ExitCode
 from rcfail.practice.lab.conf import CONF_FILE
+from rcfail.practice.lab.environment import leftovers, variables
 from rcfail.practice.lab.faults import Broken
 from rcfail.practice.lab.faults import command as fault_command
 from rcfail.practice.lab.logs import ServerFault
@@ -35,18 +36,21 @@ def status_outcome(command: str, status: LabStatus) -> Outcome:
     )
 
 
-def env_outcome(entry: LabEntry) -> Outcome:
-    """Shell lines, fit for eval: nothing else is printed."""
-    seeds = ",".join(str(seed) for seed in entry.seeds)
-    rows = [f"export RCFAIL_SEEDS={shlex.quote(seeds)}"]
-    if credentials_of(entry).password is not None:
+def env_outcome(entry: LabEntry, env: Mapping[str, str]) -> Outcome:
+    """Shell lines, fit for eval: nothing else is printed. `env` is what the shell has now."""
+    exported = variables(entry)
+    by_hand = not entry.access.user and credentials_of(entry).password is not None
+    others = leftovers(entry, env, keep_password=by_hand)
+    rows = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
+    rows += [f"unset {' '.join(others)}"] if others else []
+    if by_hand:
         where = shlex.quote(str(Path(entry.nodes[0].folder) / CONF_FILE))
         rows.append(f"# RCFAIL_PASSWORD is to be the requirepass in {where}")
     return Outcome(
         "lab env",
         ExitCode.OK,
         text=lambda _: (line(row) for row in rows),
-        data=lambda: {"lab": entry.name, "variables": {"RCFAIL_SEEDS": seeds}},
+        data=lambda: {"lab": entry.name, "variables": exported, "unset": list(others)},
         cluster=_cluster(entry),
     )
 
@@ -129,6 +133,7 @@ def _status_page(status: LabStatus, width: int) -> Iterator[Line]:
     title = f"lab {entry.name}: {status.running} of {len(status.nodes)} servers run"
     good = Style.GOOD if status.whole else Style.WARN
     yield line(span(title, good), f", {entry.flavour.value} {entry.version}, node timeout {entry.node_timeout_ms} ms")
+    yield from (line(each) for each in access_lines(entry))
     yield EMPTY
     columns = [_columns(node) for node in status.nodes]
     widths = [max(len(row[at]) for row in columns) for at in range(4)]
@@ -173,6 +178,19 @@ def _partition_json(partition: Partition) -> Json:
     }
 
 
+def access_lines(entry: LabEntry) -> Iterator[str]:
+    """How the lab is reached, where that is not plain TCP and without a password."""
+    access, first = entry.access, entry.nodes[0]
+    if access.tls:
+        plain = "no plain port" if access.tls_only else f"plain ports from {first.plain_port} on"
+        wanted = {"yes": "required", "optional": "taken if shown", "no": "not asked for"}[access.client_certs]
+        yield f"TLS, {plain}; client certificates: {wanted}"
+    if access.user:
+        yield f"ACL: the default user is off; you are {access.user}"
+    if first.hostname:
+        yield f"host names such as {first.hostname}; clients are sent to {access.endpoint_type} addresses"
+
+
 def _columns(node: NodeStatus) -> tuple[str, str, str, str]:
     match node.role:
         case Role.PRIMARY:
@@ -196,6 +214,7 @@ def _state(node: NodeStatus) -> Span:
     if node.cluster_state not in (None, "ok"):
         said.append(f"cluster_state:{node.cluster_state}")
     said.extend(f"cut: {each}" for each in node.cut)
+    said.extend(f"refuses writes: {each}" for each in node.refuses)
     return span(", ".join(said), Style.BAD) if said else span("ok", Style.GOOD)
 
 
@@ -211,6 +230,9 @@ def _status_json(status: LabStatus) -> Json:
             "version": entry.version,
             "node_timeout_ms": entry.node_timeout_ms,
             "created_unix_ms": entry.created_unix_ms,
+            "tls": entry.access.tls,
+            "client_certificates": entry.access.client_certs.value if entry.access.tls else None,
+            "user": entry.access.user or None,
         },
         "nodes": [_node_json(node) for node in status.nodes],
         "partitions": [_partition_json(each) for each in entry.partitions],
@@ -225,6 +247,8 @@ def _node_json(node: NodeStatus) -> Json:
         "host": entry.host,
         "port": entry.port,
         "bus_port": entry.bus_port,
+        "plain_port": entry.plain_port,
+        "hostname": entry.hostname or None,
         "zone": entry.zone,
         "pid": entry.process.pid if entry.process else None,
         "process": node.process.value,
@@ -234,6 +258,7 @@ def _node_json(node: NodeStatus) -> Json:
         "link_up": node.link_up,
         "cluster_state": node.cluster_state,
         "cut": list(node.cut),
+        "refuses_writes": list(node.refuses),
         "silence": node.silence or None,
         "folder": entry.folder,
     }

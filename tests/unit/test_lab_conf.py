@@ -14,7 +14,7 @@ from rcfail.practice.lab.binary import ServerBinary
 from rcfail.practice.lab.conf import conf_text, conf_value, quoted
 from rcfail.practice.lab.logs import LOG_FILE, OUTPUT_FILE, ServerFault, log_tail
 from rcfail.practice.lab.wish import Persistence, Wish
-from tests.unit.test_lab_register import node
+from tests.unit.test_lab_register import entry, node
 
 
 def server(flavour: Flavour, *version: int) -> ServerBinary:
@@ -22,7 +22,7 @@ def server(flavour: Flavour, *version: int) -> ServerBinary:
 
 
 def options(flavour: Flavour, *version: int, wish: Wish | None = None) -> dict[str, str]:
-    text = conf_text(node(1), wish or Wish(), server(flavour, *version))
+    text = conf_text(entry(), node(1), wish or Wish(), server(flavour, *version))
     return dict(line.split(maxsplit=1) for line in text.splitlines())
 
 
@@ -63,7 +63,7 @@ def test_persistence(persistence: Persistence, save: str, appendonly: str) -> No
 
 
 def test_the_users_own_lines_stand_last() -> None:
-    text = conf_text(node(1), Wish(conf=("save 1 1", "hz 20")), server(Flavour.REDIS, 8, 2))
+    text = conf_text(entry(), node(1), Wish(conf=("save 1 1", "hz 20")), server(Flavour.REDIS, 8, 2))
     assert text.endswith("\nsave 1 1\nhz 20\n")
     assert conf_value(text, "save") == "1 1"
 

@@ -19,6 +19,7 @@ from typing import Self
 from rcfail.errors import LabFault
 
 ONLY_ADDRESS = "127.0.0.1"
+IPV6_ADDRESS = "::1"
 OCTETS = range(40, 100)
 FIRST_PORT = 7000
 # Linux hands out 32768 and up to outgoing connections, so a bus port (port + 10000) there can be taken at any time.
@@ -28,6 +29,7 @@ LOWEST_PORT = 1024
 ONE_HOST_NOTE = (
     "this system has only 127.0.0.1: all hosts of the lab are one address, so host and zone checks see one host"
 )
+IPV6_NOTE = "IPv6 has one loopback address: all hosts of the lab are ::1, so host and zone checks see one host"
 _PORT_STEP = 100
 _GUARD_PORT = 6999
 _LISTENERS = Path("/proc/net/tcp")
@@ -59,6 +61,8 @@ def claim(
     base_port: int | None,
     taken: Callable[[], Collection[int]],
     octets: Iterable[int] = OCTETS,
+    *,
+    ipv6: bool = False,
 ) -> Claim:
     """Free addresses for nodes on the given hosts (numbers from 0). Client and bus port of each are tried by binding.
 
@@ -68,15 +72,15 @@ def claim(
     busy = ""
     for base in _bases(base_port, len(host_of_node)):
         ports = tuple(range(base, base + len(host_of_node)))
-        for octet, hosts, guard_port in _places(max(host_of_node) + 1, base, octets):
-            guard = _hold("127.0.0.1" if octet is None else f"127.{octet}.0.1", guard_port)
+        for octet, hosts, guard_port in _places(max(host_of_node) + 1, base, octets, ipv6=ipv6):
+            guard = _hold(hosts[0] if octet is None else f"127.{octet}.0.1", guard_port)
             if guard is None:
                 continue
             if octet is not None and octet in taken():
                 guard.close()
                 continue
             first_busy = next(iter(_busy(hosts, host_of_node, ports)), None) or _neighbour(
-                octet, None if base_port else base
+                hosts[0], octet, None if base_port else base
             )
             if first_busy is None:
                 return Claim(octet, hosts, ports, guard)
@@ -101,10 +105,12 @@ def _bases(base_port: int | None, count: int) -> Iterable[int]:
     return range(FIRST_PORT, LAST_BUS_PORT - BUS_PORT_DISTANCE - count + 2, max(_PORT_STEP, count))
 
 
-def _places(host_count: int, base: int, octets: Iterable[int]) -> Iterator[tuple[int | None, tuple[str, ...], int]]:
+def _places(
+    host_count: int, base: int, octets: Iterable[int], *, ipv6: bool
+) -> Iterator[tuple[int | None, tuple[str, ...], int]]:
     """Octet, host addresses and guard port of each place that can be tried for one base port."""
-    if not has_own_addresses():
-        yield None, (ONLY_ADDRESS,) * host_count, base - 1
+    if ipv6 or not has_own_addresses():
+        yield None, (IPV6_ADDRESS if ipv6 else ONLY_ADDRESS,) * host_count, base - 1
         return
     for octet in octets:
         yield octet, tuple(f"127.{octet}.{number}.1" for number in range(1, host_count + 1)), _GUARD_PORT
@@ -118,7 +124,7 @@ def _busy(hosts: Sequence[str], host_of_node: Sequence[int], ports: Sequence[int
                 yield f"{what} {number} on {host}"
 
 
-def _neighbour(octet: int | None, block_at: int | None) -> str | None:
+def _neighbour(host: str, octet: int | None, block_at: int | None) -> str | None:
     """Somebody who listens among these addresses, or in the block of ports from there, though not where we need it.
 
     `taken` knows the labs of one home only. A lab of another home may have a killed node, whose ports look free:
@@ -127,7 +133,7 @@ def _neighbour(octet: int | None, block_at: int | None) -> str | None:
     if octet is not None:
         return next((f"port {port} on {host}" for host, port in _listeners() if host.startswith(f"127.{octet}.")), None)
     block = range(0) if block_at is None else range(block_at, block_at + _PORT_STEP)
-    return next((f"port {port} on {ONLY_ADDRESS}" for port in block if not is_free(ONLY_ADDRESS, port)), None)
+    return next((f"port {port} on {host}" for port in block if not is_free(host, port)), None)
 
 
 def _listeners() -> Iterator[tuple[str, int]]:
@@ -147,7 +153,7 @@ def _listeners() -> Iterator[tuple[str, int]]:
 
 def _hold(host: str, port: int) -> socket.socket | None:
     """A socket bound there, without SO_REUSEADDR, so that only one process can have it; None if one has."""
-    guard = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    guard = socket.socket(_family(host), socket.SOCK_STREAM)
     try:
         guard.bind((host, port))
     except OSError:
@@ -158,13 +164,17 @@ def _hold(host: str, port: int) -> socket.socket | None:
 
 def _bind_error(host: str, port: int) -> int | None:
     """The errno of an attempt to bind as a server does: with SO_REUSEADDR, which passes over TIME_WAIT only."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             return error.errno
     return None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _nothing_free(base_port: int | None, busy: str) -> LabFault:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rcfail.practice.lab.binary import ServerBinary
+from rcfail.practice.lab.certs import authority, pair
 from rcfail.practice.lab.logs import LOG_FILE
-from rcfail.practice.lab.register import NodeEntry
+from rcfail.practice.lab.register import LabEntry, NodeEntry
+from rcfail.practice.lab.users import user_lines
 from rcfail.practice.lab.wish import Persistence, Wish, option_of
 
 CONF_FILE = "redis.conf"
@@ -14,11 +17,11 @@ CONF_FILE = "redis.conf"
 _SAVE = {Persistence.NONE: '""', Persistence.RDB: "3600 1 300 100 60 10000", Persistence.AOF: '""'}
 
 
-def conf_text(node: NodeEntry, wish: Wish, server: ServerBinary) -> str:
+def conf_text(entry: LabEntry, node: NodeEntry, wish: Wish, server: ServerBinary) -> str:
     """The whole file. The user's own lines stand last, where the server takes them for the valid ones."""
     lines = [
         f"bind {node.host}",
-        f"port {node.port}",
+        *_port_lines(entry, node),
         "protected-mode no",
         "daemonize no",
         f"dir {quoted(node.folder)}",
@@ -39,11 +42,31 @@ def conf_text(node: NodeEntry, wish: Wish, server: ServerBinary) -> str:
         lines.append("enable-debug-command yes")
     if server.announces_zone:
         lines.append(f"availability-zone {node.zone}")
+    if node.hostname:
+        lines.append(f"cluster-announce-hostname {node.hostname}")
+        lines.append(f"cluster-preferred-endpoint-type {entry.access.endpoint_type}")
+    if entry.access.user:
+        lines.extend(user_lines(entry, server))
     options = {option_of(line): line for line in wish.conf}
     if "requirepass" in options and "masterauth" not in options:
         # A replica that does not know its primary's password never gets any data.
         lines.append(f"masterauth {options['requirepass'].split(maxsplit=1)[1]}")
     return "\n".join([*lines, *wish.conf]) + "\n"
+
+
+def _port_lines(entry: LabEntry, node: NodeEntry) -> Iterator[str]:
+    if not entry.access.tls:
+        yield f"port {node.port}"
+        return
+    certificate, key = pair(entry, node.name)
+    yield f"port {node.plain_port or 0}"
+    yield f"tls-port {node.port}"
+    yield f"tls-cert-file {quoted(str(certificate))}"
+    yield f"tls-key-file {quoted(str(key))}"
+    yield f"tls-ca-cert-file {quoted(str(authority(entry)))}"
+    yield f"tls-auth-clients {entry.access.client_certs}"
+    yield "tls-cluster yes"
+    yield "tls-replication yes"
 
 
 def quoted(text: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.vitals import Flavour
 from rcfail.errors import LabFault, UsageFault
+from rcfail.practice.lab.access import PLAIN, Access, ClientCerts, EndpointType
 from rcfail.practice.lab.lock import held
 from rcfail.practice.lab.processes import Process
 from rcfail.practice.lab.removal import remove_folder
@@ -54,6 +55,23 @@ class Cut:
     node: str
 
 
+class Refusal(StrEnum):
+    """The error that a primary answers every write with."""
+
+    OOM = "oom"
+    MISCONF = "misconf"
+    NOREPLICAS = "noreplicas"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStop:
+    """A primary that was made to refuse writes. `before` holds its settings as they were: name, value."""
+
+    refusal: Refusal
+    node: str
+    before: tuple[tuple[str, str], ...]
+
+
 class Way(StrEnum):
     """What a partition drops. BOTH: all between the sides. The others are one-way, from the first side to the rest.
 
@@ -79,6 +97,8 @@ class NodeEntry:
     """One node. `primary` names the node that it was made a replica of, "" for one made a primary; roles change later.
 
     `process` is None until it was first started; `group` is the group id that its process runs under, if its own.
+    `port` is the TLS port where there is one; `plain_port` is then the one for plain TCP, if it has one too.
+    `hostname` is what it announces, or "".
     """
 
     name: str
@@ -92,6 +112,8 @@ class NodeEntry:
     group: int | None = None
     node_id: NodeId = NOBODY_YET
     process: Process | None = None
+    hostname: str = ""
+    plain_port: int | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -115,6 +137,8 @@ class LabEntry:
     cuts: tuple[Cut, ...] = ()
     notes: tuple[str, ...] = ()
     partitions: tuple[Partition, ...] = ()
+    access: Access = PLAIN
+    write_stops: tuple[WriteStop, ...] = ()
 
     @property
     def passes_on_forget(self) -> bool:
@@ -124,6 +148,10 @@ class LabEntry:
     @property
     def version_numbers(self) -> tuple[int, ...]:
         return tuple(int(part) for part in self.version.split("."))
+
+    def folder_of(self, what: str) -> Path:
+        """A folder or file of the lab as a whole, beside those of its nodes."""
+        return Path(self.nodes[0].folder).parent / what
 
     @property
     def seeds(self) -> tuple[Endpoint, ...]:
@@ -213,7 +241,7 @@ class Register:
             return str(error)
         try:
             return _entry(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, UsageFault) as error:
             return f"it is not what rcfail wrote ({type(error).__name__}: {error})"
 
     def remove(self, name: str) -> None:
@@ -284,14 +312,33 @@ def _entry(found: dict[str, Any]) -> LabEntry:
         nodes=tuple(_node(node) for node in found["nodes"]),
         cuts=tuple(Cut(CutKind(cut["kind"]), str(cut["node"])) for cut in found["cuts"]),
         notes=tuple(str(note) for note in found["notes"]),
-        # Labs that were made before there were partitions have none.
+        # Labs of an earlier rcfail have no such keys.
         partitions=tuple(_partition(each) for each in found.get("partitions", ())),
+        access=_access(found["access"]) if "access" in found else PLAIN,
+        write_stops=tuple(_write_stop(each) for each in found.get("write_stops", ())),
     )
 
 
 def _partition(found: dict[str, Any]) -> Partition:
     sides = tuple(tuple(str(name) for name in side) for side in found["sides"])
     return Partition(sides, Way(found["way"]), None if found["observer"] is None else int(found["observer"]))
+
+
+def _write_stop(found: dict[str, Any]) -> WriteStop:
+    before = tuple((str(option), str(value)) for option, value in found["before"])
+    return WriteStop(Refusal(found["refusal"]), str(found["node"]), before)
+
+
+def _access(found: dict[str, Any]) -> Access:
+    return Access(
+        tls=bool(found["tls"]),
+        tls_only=bool(found["tls_only"]),
+        client_certs=ClientCerts(found["client_certs"]),
+        user=str(found["user"]),
+        ipv6=bool(found["ipv6"]),
+        hostnames=bool(found["hostnames"]),
+        endpoint_type=EndpointType(found["endpoint_type"]),
+    )
 
 
 def _node(found: dict[str, Any]) -> NodeEntry:
@@ -307,6 +354,8 @@ def _node(found: dict[str, Any]) -> NodeEntry:
         group=None if found["group"] is None else int(found["group"]),
         node_id=NodeId(str(found["node_id"])),
         process=None if found["process"] is None else _process(found["process"]),
+        hostname=str(found.get("hostname", "")),
+        plain_port=None if found.get("plain_port") is None else int(found["plain_port"]),
     )
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.parse_info import vitals
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.errors import LabFault
+from rcfail.practice.lab.access import ADMIN
 from rcfail.practice.lab.agreement import Sight
+from rcfail.practice.lab.certs import authority, pair
 from rcfail.practice.lab.conf import CONF_FILE, conf_value
 from rcfail.practice.lab.register import LabEntry, NodeEntry
+from rcfail.practice.lab.users import password_of
 from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Command, Door, Reply
 from rcfail.wire.refusals import Refusal
 from rcfail.wire.secret import NOBODY, Credentials, Secret
+
+if TYPE_CHECKING:
+    from rcfail.wire.tls import Guard
 
 _ANSWER_WITHIN_S = 2.0
 
@@ -22,9 +29,11 @@ _ANSWER_WITHIN_S = 2.0
 class Talk:
     """Asks and tells the nodes of one lab. Every exchange is bounded."""
 
-    def __init__(self, credentials: Credentials = NOBODY, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, credentials: Credentials = NOBODY, clock: Clock = SYSTEM_CLOCK, guard: Guard | None = None
+    ) -> None:
         bounds = Bounds(connect_s=1.0, read_s=_ANSWER_WITHIN_S)
-        self._door = Door(credentials, bounds, clock)
+        self._door = Door(credentials, bounds, clock, guard=guard)
         self._clock = clock
         self._reader = NodesReader()
 
@@ -57,18 +66,30 @@ class Talk:
 
 
 def talk_to(entry: LabEntry, clock: Clock = SYSTEM_CLOCK) -> Talk:
-    """A Talk with the password that the lab's own redis.conf sets, if it sets one."""
-    return Talk(credentials_of(entry), clock)
+    """A Talk as who may do everything there, over TLS where the nodes speak it."""
+    return Talk(credentials_of(entry), clock, _guard_of(entry) if entry.access.tls else None)
 
 
 def credentials_of(entry: LabEntry) -> Credentials:
-    """Who to be for the nodes of this lab. The password stands in redis.conf alone, never in the register."""
+    """Who to be for the nodes of this lab: its own user, or who redis.conf sets a password for, if it sets one.
+
+    The register never holds a password.
+    """
+    if entry.access.user:
+        return Credentials(ADMIN, Secret(password_of(entry, ADMIN)))
     try:
         text = (Path(entry.nodes[0].folder) / CONF_FILE).read_text("utf-8")
     except (OSError, IndexError):
         return NOBODY
     password = conf_value(text, "requirepass")
     return Credentials(password=Secret(password)) if password else NOBODY
+
+
+def _guard_of(entry: LabEntry) -> Guard:
+    from rcfail.wire.tls import Guard, Terms  # brings ssl with it, which most labs do not need
+
+    certificate, key = pair(entry)
+    return Guard(Terms(ca_file=str(authority(entry)), cert_file=str(certificate), key_file=str(key)))
 
 
 def _named(command: tuple[str | int, ...]) -> str:

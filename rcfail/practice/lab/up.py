@@ -10,16 +10,19 @@ from pathlib import Path
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.errors import UsageFault
-from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, ONE_HOST_NOTE, Claim, claim
+from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, IPV6_NOTE, ONE_HOST_NOTE, Claim, claim
 from rcfail.practice.lab.binary import ServerBinary, find_server
+from rcfail.practice.lab.certs import LIVES_DAYS, make_certificates, must_have_openssl
 from rcfail.practice.lab.conf import CONF_FILE, conf_text
 from rcfail.practice.lab.down import dismantle, end_servers
 from rcfail.practice.lab.form import Progress, form
 from rcfail.practice.lab.logs import OUTPUT_FILE
+from rcfail.practice.lab.names import name_of, unresolved, write_hosts
 from rcfail.practice.lab.network import group_of
 from rcfail.practice.lab.processes import Held, can_run_as, hold_back, myself
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage
 from rcfail.practice.lab.talk import talk_to
+from rcfail.practice.lab.users import make_users
 from rcfail.practice.lab.wish import Spot, Wish, place
 
 _FORM_WITHIN_S = 30.0
@@ -34,15 +37,17 @@ def bring_up(
     On any failure, and on Ctrl-C, all servers are ended and the folder is removed (kept with `wish.keep`).
     Raises UsageFault or LabFault, whose hint then shows the end of a server's log.
     """
-    server = find_server(wish.server)
+    server = _server_for(wish)
     with register.lock(wish.name):
         _must_be_new(register, wish.name)
         spots = place(wish)
-        with claim([spot.host for spot in spots], wish.base_port, register.octets, wish.octets) as held:
+        ports_on = [spot.host for spot in spots] * (wish.port_count // wish.node_count)
+        with claim(ports_on, wish.base_port, register.octets, wish.octets, ipv6=wish.access.ipv6) as held:
             entry = _entry(wish, spots, held, server, register.folder(wish.name), clock)
             try:
                 register.create(entry)
                 progress(f"starting {len(entry.nodes)} servers of {server} ({server.path}, from {server.source})")
+                _equip(entry, progress)
                 entry = _start(entry, wish, server, register)
                 deadline = Deadline.after(_FORM_WITHIN_S + _AND_PER_NODE_S * len(entry.nodes), clock)
                 entry = replace(form(entry, talk_to(entry, clock), deadline, progress), stage=Stage.READY)
@@ -58,6 +63,27 @@ def start_node(entry: LabEntry, node: NodeEntry, server: str, register: Register
     """Start the server of one node with the redis.conf that its folder holds, and enter its process."""
     held = _hold(node, server)
     return _release(entry, {node.name: held}, register)
+
+
+def _server_for(wish: Wish) -> ServerBinary:
+    """Raises UsageFault or LabFault where there is none that can do what is wished."""
+    if wish.access.tls:
+        must_have_openssl()
+    server = find_server(wish.server, tls=wish.access.tls)
+    if wish.access.hostnames and not server.announces_hostname:
+        raise UsageFault(f"{server} has no host names: they came with 7.0", "Name a newer one with --server PATH.")
+    return server
+
+
+def _equip(entry: LabEntry, progress: Progress) -> None:
+    """Passwords, certificates and names: what the servers need before they start."""
+    if entry.access.user:
+        make_users(entry)
+    if entry.access.tls:
+        progress(f"making certificates for {len(entry.nodes)} servers, good for {LIVES_DAYS} days")
+        make_certificates(entry)
+    if entry.access.hostnames:
+        write_hosts(entry)
 
 
 def _must_be_new(register: Register, name: str) -> None:
@@ -85,11 +111,12 @@ def _entry(
             primary="" if spot.primary is None else spots[spot.primary].name,
             folder=str(folder / spot.name),
             group=group_of(held.octet, index) if grouped else None,
+            hostname=name_of(spot.name, wish.name) if wish.access.hostnames else "",
+            plain_port=held.ports[len(spots) + index] if wish.access.has_plain_port else None,
         )
-        for index, (spot, port) in enumerate(zip(spots, held.ports, strict=True))
+        for index, (spot, port) in enumerate(zip(spots, held.ports[: len(spots)], strict=True))
     )
-    notes = (ONE_HOST_NOTE,) if held.octet is None else ()
-    return LabEntry(
+    entry = LabEntry(
         name=wish.name,
         stage=Stage.FORMING,
         created_unix_ms=clock.unix_ms(),
@@ -100,8 +127,18 @@ def _entry(
         node_timeout_ms=wish.node_timeout_ms,
         octet=held.octet,
         nodes=nodes,
-        notes=notes,
+        access=wish.access,
     )
+    return replace(entry, notes=tuple(_notes(entry)))
+
+
+def _notes(entry: LabEntry) -> Iterator[str]:
+    if entry.access.ipv6:
+        yield IPV6_NOTE
+    elif entry.octet is None:
+        yield ONE_HOST_NOTE
+    if entry.access.hostnames:
+        yield from unresolved(entry)
 
 
 def _start(entry: LabEntry, wish: Wish, server: ServerBinary, register: Register) -> LabEntry:
@@ -112,7 +149,7 @@ def _start(entry: LabEntry, wish: Wish, server: ServerBinary, register: Register
             Path(node.folder).mkdir(mode=0o700)
             path = Path(node.folder) / CONF_FILE
             path.touch(mode=0o600)
-            path.write_text(conf_text(node, wish, server), "utf-8")
+            path.write_text(conf_text(entry, node, wish, server), "utf-8")
             held[node.name] = _hold(node, server.path)
         return _release(entry, held, register)
     except BaseException:

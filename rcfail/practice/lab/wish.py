@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from rcfail.cluster.nouns import SLOT_COUNT, SlotRange
 from rcfail.errors import UsageFault
+from rcfail.practice.lab.access import PLAIN, Access
 from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, LAST_BUS_PORT, LOWEST_PORT, OCTETS
 
 MOST_NODES = 100
@@ -66,17 +67,23 @@ class Wish:
     conf: tuple[str, ...] = ()
     keep: bool = False
     octets: Sequence[int] = OCTETS
+    access: Access = PLAIN
 
     def __post_init__(self) -> None:
         check_name(self.name)
         self._check_sizes()
         self._check_port()
         for line in self.conf:
-            _check_conf(line)
+            _check_conf(line, OWNED_OPTIONS | self.access.owned_options)
 
     @property
     def node_count(self) -> int:
         return self.primaries * (1 + self.replicas)
+
+    @property
+    def port_count(self) -> int:
+        """Ports for clients, one block."""
+        return self.node_count * (2 if self.access.has_plain_port else 1)
 
     @property
     def host_count(self) -> int:
@@ -103,7 +110,7 @@ class Wish:
         )
 
     def _check_port(self) -> None:
-        highest = LAST_BUS_PORT - BUS_PORT_DISTANCE - self.node_count + 1
+        highest = LAST_BUS_PORT - BUS_PORT_DISTANCE - self.port_count + 1
         _check(
             self.base_port is None or LOWEST_PORT <= self.base_port <= highest,
             f"--base-port must be {LOWEST_PORT} to {highest}",
@@ -178,12 +185,12 @@ def option_of(line: str) -> str:
     return line.split(maxsplit=1)[0].lower() if line.strip() else ""
 
 
-def _check_conf(line: str) -> None:
+def _check_conf(line: str, owned: frozenset[str]) -> None:
     option = option_of(line)
     well_formed = len(line.split(maxsplit=1)) == 2 and "\n" not in line and "\r" not in line and "\0" not in line
     shown = option or "an empty line"
     _check(well_formed, f"--conf needs a name and a value, but got {shown}", "For example: --conf 'maxmemory 10mb'.")
-    _check(option not in OWNED_OPTIONS, f"the lab sets {option} itself", "Leave that --conf out.")
+    _check(option not in owned, f"the lab sets {option} itself", "Leave that --conf out.")
 
 
 def _check(holds: bool, message: str, hint: str) -> None:

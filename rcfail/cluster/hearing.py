@@ -116,7 +116,8 @@ def _with_links(snapshot: Snapshot, found: dict[NodeId, Mapping[NodeId, Regard]]
     A link that works shows as `to` with events `r` on the side that opened it, and as `from` on the other; `to` is
     listed before it is connected (clusterNodeCronHandleReconnect).
     """
-    links = {each: view.links for each, view in snapshot.by_observer.items() if view.links is not None}
+    # Who has no link at all is cut off from everybody, and suspected for it.
+    links = {each: view.links for each, view in snapshot.by_observer.items() if view.links}
     linked = {
         each: {link.node_id for link in said if link.direction == "to" and "r" in link.events}
         for each, said in links.items()

@@ -10,8 +10,10 @@ import click
 
 from rcfail.commands.lab_pages import broken_outcome, parted_outcome
 from rcfail.commands.options import VerbGroup, duration
-from rcfail.practice.lab import cuts, faults, partitions, tables
-from rcfail.practice.lab.register import Register, Way, home_folder
+from rcfail.practice.lab import claims, cuts, faults, partitions, tables, writes
+from rcfail.practice.lab.register import Refusal, Register, Way, home_folder
+from rcfail.practice.lab.restart import Comeback
+from rcfail.practice.lab.restart import restart as restart_node
 from rcfail.render.outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +29,10 @@ def _node(command: F) -> F:
 
 def _wait(text: str) -> Callable[[F], F]:
     return click.option("--wait", "wait_s", type=duration, metavar="DURATION", help=text)
+
+
+def _on(text: str) -> Callable[[F], F]:
+    return click.option("--on", required=True, metavar="NODE", help=text)
 
 
 @click.group(cls=VerbGroup, example="rcfail lab fault kill n1\nrcfail lab fault restart n1 --wait 30s")
@@ -62,17 +68,26 @@ def thaw(name: str, node: str) -> Outcome:
     return broken_outcome("lab fault thaw", faults.thaw(_register(), name, node))
 
 
-@fault.command("restart", example="rcfail lab fault restart n1 --wait 30s")
+@fault.command(
+    "restart",
+    example="rcfail lab fault restart n1 --wait 30s\nrcfail lab fault restart n1 --new-address\n"
+    "rcfail lab fault restart n1 --wipe",
+)
 @_node
 @_lab
+@click.option("--new-address", is_flag=True, help="At another address of the lab, as a new pod has one.")
+@click.option("--new-port", is_flag=True, help="At another port.")
+@click.option("--wipe", "wiped", is_flag=True, help="Without nodes.conf and data: an empty node with a new id.")
 @_wait("Wait so long until it is in step again. [until it answers]")
-def restart(name: str, node: str, wait_s: float | None) -> Outcome:
+def restart(name: str, node: str, new_address: bool, new_port: bool, wiped: bool, wait_s: float | None) -> Outcome:
     """Start a killed server again, with the folder that it had.
 
     Without persistence it comes back empty. A primary that is back before it was failed over then serves an empty
-    shard, and its replicas copy that: as real servers do.
+    shard, and its replicas copy that: as real servers do. At a new address it knows its peers from nodes.conf, and
+    tells them. A wiped one is met by nobody: its peers go on looking for the node that it was.
     """
-    return broken_outcome("lab fault restart", faults.restart(_register(), name, node, wait_s))
+    comeback = Comeback(new_host=new_address, new_port=new_port, wiped=wiped)
+    return broken_outcome("lab fault restart", restart_node(_register(), name, node, wait_s, comeback=comeback))
 
 
 @fault.command("break-replication", example="rcfail lab fault break-replication n4")
@@ -111,11 +126,38 @@ def cut_client(name: str, node: str) -> Outcome:
     return broken_outcome("lab fault cut-client", cuts.cut_client(_register(), name, node))
 
 
+@fault.command("oom", example="rcfail lab fault oom n1")
+@_node
+@_lab
+def oom(name: str, node: str) -> Outcome:
+    """Let a primary refuse writes with OOM: maxmemory below what it uses, and nothing to evict."""
+    return broken_outcome("lab fault oom", writes.refuse_writes(_register(), name, node, Refusal.OOM))
+
+
+@fault.command("misconf", example="rcfail lab fault misconf n1")
+@_node
+@_lab
+def misconf(name: str, node: str) -> Outcome:
+    """Let a primary refuse writes with MISCONF: its last background save failed.
+
+    The file that it saves to cannot be replaced. What was saved before is put aside, and back by `mend` or `restart`.
+    """
+    return broken_outcome("lab fault misconf", writes.refuse_writes(_register(), name, node, Refusal.MISCONF))
+
+
+@fault.command("noreplicas", example="rcfail lab fault noreplicas n1")
+@_node
+@_lab
+def noreplicas(name: str, node: str) -> Outcome:
+    """Let a primary refuse writes with NOREPLICAS: min-replicas-to-write above what it has."""
+    return broken_outcome("lab fault noreplicas", writes.refuse_writes(_register(), name, node, Refusal.NOREPLICAS))
+
+
 @fault.command("mend", example="rcfail lab fault mend n2")
 @_node
 @_lab
 def mend(name: str, node: str) -> Outcome:
-    """Undo all cuts of a node's ports."""
+    """Undo all cuts of a node's ports, and let it take writes again."""
     return broken_outcome("lab fault mend", cuts.mend(_register(), name, node))
 
 
@@ -168,6 +210,43 @@ def partition(
 def heal(name: str, wait_s: float | None) -> Outcome:
     """Take all partitions away. Cuts of single nodes stay: see `mend`."""
     return parted_outcome("lab fault heal", partitions.heal(_register(), name, wait_s=wait_s))
+
+
+@fault.command("reset", example="rcfail lab fault reset n4 --hard\nrcfail lab fault reset n1 --flush")
+@_node
+@_lab
+@click.option("--hard/--soft", default=False, show_default=True, help="With a new id and epoch 0, or with the old id.")
+@click.option("--flush", is_flag=True, help="Delete its data first, on its replicas too: a primary with keys says no.")
+def reset(name: str, node: str, hard: bool, flush: bool) -> Outcome:
+    """Let a node forget the cluster with CLUSTER RESET: its peers, its slots, its primary.
+
+    Its peers are told nothing. For a while, or for good, they take it for what it was: also for the owner of slots
+    that it does not serve any more, while every node says cluster_state:ok.
+    """
+    return broken_outcome("lab fault reset", claims.reset(_register(), name, node, hard=hard, flush=flush))
+
+
+@fault.command("delslots", example="rcfail lab fault delslots 77 --on n1\nrcfail lab fault delslots 0-99 --on n1")
+@click.argument("slots")
+@_lab
+@_on("The node that gives them up.")
+def delslots(name: str, slots: str, on: str) -> Outcome:
+    """Let one node give up a slot, or a range of them, and tell nobody.
+
+    The owner then refuses what the others send it. Any other node hears of the owner again with its next ping.
+    """
+    outcome = claims.del_slots(_register(), name, claims.slots_of_text(slots), on)
+    return broken_outcome("lab fault delslots", outcome)
+
+
+@fault.command("addslots", example="rcfail lab fault addslots 77 --on n1")
+@click.argument("slots")
+@_lab
+@_on("The node that claims them.")
+def addslots(name: str, slots: str, on: str) -> Outcome:
+    """Let one node claim slots of which it knows no owner."""
+    outcome = claims.add_slots(_register(), name, claims.slots_of_text(slots), on)
+    return broken_outcome("lab fault addslots", outcome)
 
 
 @fault.command("forget", example="rcfail lab fault forget n4 --on n1")

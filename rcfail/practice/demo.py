@@ -21,8 +21,9 @@ from rcfail.health.finding import Finding, Thresholds
 from rcfail.health.verdict import Diagnosis, Verdict, conclude
 from rcfail.health.wording import slots_text
 from rcfail.practice.lab.down import take_down
-from rcfail.practice.lab.faults import kill, restart
+from rcfail.practice.lab.faults import kill
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
+from rcfail.practice.lab.restart import restart
 from rcfail.practice.lab.up import bring_up
 from rcfail.practice.lab.wish import Wish
 

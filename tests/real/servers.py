@@ -15,13 +15,15 @@ from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Belief, NodeTable
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import OutOfTime, RcfailError
-from rcfail.practice.lab import cuts, faults, partitions, tables
+from rcfail.practice.lab import claims, cuts, faults, partitions, tables, writes
 from rcfail.practice.lab.agreement import Sight
 from rcfail.practice.lab.binary import find_server
 from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.faults import Broken
 from rcfail.practice.lab.partitions import Parted
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Way
+from rcfail.practice.lab.register import Refusal as WriteRefusal
+from rcfail.practice.lab.restart import AS_IT_WAS, Comeback, restart
 from rcfail.practice.lab.tables import Side
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.wire.door import Reply
@@ -126,8 +128,11 @@ class RunningLab:
         for node in nodes:
             faults.thaw(self.register, self.name, self.node(node).name)
 
-    def restart(self, node: NodeEntry | str, wait_s: float | None = None) -> Broken:
-        return faults.restart(self.register, self.name, self.node(node).name, wait_s)
+    def restart(self, node: NodeEntry | str, wait_s: float | None = None, *, comeback: Comeback = AS_IT_WAS) -> Broken:
+        return restart(self.register, self.name, self.node(node).name, wait_s, comeback=comeback)
+
+    def refuse_writes(self, node: NodeEntry | str, refusal: WriteRefusal) -> Broken:
+        return writes.refuse_writes(self.register, self.name, self.node(node).name, refusal)
 
     def break_replication(self, node: NodeEntry | str) -> Broken:
         return faults.break_replication(self.register, self.name, self.node(node).name)
@@ -152,6 +157,15 @@ class RunningLab:
 
     def heal(self, wait_s: float | None = None) -> Parted:
         return partitions.heal(self.register, self.name, wait_s=wait_s)
+
+    def reset(self, node: NodeEntry | str, *, hard: bool = False, flush: bool = False) -> Broken:
+        return claims.reset(self.register, self.name, self.node(node).name, hard=hard, flush=flush)
+
+    def del_slots(self, slots: str, *, on: NodeEntry | str) -> Broken:
+        return claims.del_slots(self.register, self.name, claims.slots_of_text(slots), self.node(on).name)
+
+    def add_slots(self, slots: str, *, on: NodeEntry | str) -> Broken:
+        return claims.add_slots(self.register, self.name, claims.slots_of_text(slots), self.node(on).name)
 
     def forget(self, node: NodeEntry | str, *, on: NodeEntry | str) -> Broken:
         return tables.forget(self.register, self.name, self.node(node).name, self.node(on).name)

@@ -10,6 +10,7 @@ from rcfail.practice.lab.faults import Broken, await_effect, broken, command, op
 from rcfail.practice.lab.processes import ProcessState
 from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
+from rcfail.practice.lab.writes import mend_writes
 
 # Nobody listens on it on loopback: tcpmux, which no system runs any more.
 _DEAD_PORT = 1
@@ -55,19 +56,33 @@ def cut_client(register: Register, name: str, word: str) -> Broken:
 
 
 def mend(register: Register, name: str, word: str) -> Broken:
-    """Undo every cut of a node's ports."""
+    """Undo every cut of a node's ports, and let it take writes again."""
     with opened(register, name) as entry:
         node = entry.find(word)
-        mine = {cut.kind for cut in entry.cuts if cut.node == node.name}
-        if not mine:
-            raise UsageFault(f"no port of {node.name} is cut", f"See what is: rcfail lab status {entry.name}.")
-        entry = replace(entry, cuts=tuple(cut for cut in entry.cuts if cut.node != node.name))
-        if mine - {CutKind.BUS_IN_ANNOUNCED}:
-            network.apply(entry)
-        if CutKind.BUS_IN_ANNOUNCED in mine:
-            _announce(entry, node, 0, node.bus_port)
-        register.write(entry)
-        return broken(entry, "mend", node, f"ports {node.port} and {node.bus_port} of {node.host} are open")
+        kinds = {cut.kind for cut in entry.cuts if cut.node == node.name}
+        refusals = [stop.refusal.name for stop in entry.write_stops if stop.node == node.name]
+        if not kinds and not refusals:
+            raise UsageFault(
+                f"no port of {node.name} is cut, and it refuses no writes", f"See: rcfail lab status {entry.name}."
+            )
+        said = []
+        if refusals:
+            entry = mend_writes(entry, node)
+            register.write(entry)
+            said.append(f"it does not refuse writes with {' or '.join(refusals)} any more")
+        if kinds:
+            _uncut(register, entry, node, kinds)
+            said.append(f"ports {node.port} and {node.bus_port} of {node.host} are open")
+        return broken(entry, "mend", node, "; ".join(said))
+
+
+def _uncut(register: Register, entry: LabEntry, node: NodeEntry, kinds: set[CutKind]) -> None:
+    entry = replace(entry, cuts=tuple(cut for cut in entry.cuts if cut.node != node.name))
+    if kinds - {CutKind.BUS_IN_ANNOUNCED}:
+        network.apply(entry)
+    if CutKind.BUS_IN_ANNOUNCED in kinds:
+        _announce(entry, node, 0, node.bus_port)
+    register.write(entry)
 
 
 def _cut(register: Register, entry: LabEntry, cut: Cut, port: int) -> None:

@@ -9,19 +9,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Endpoint
 from rcfail.errors import LabFault, OutOfTime, UsageFault
-from rcfail.practice.lab.addresses import is_free
 from rcfail.practice.lab.conf import CONF_FILE, conf_value
-from rcfail.practice.lab.form import await_answer
 from rcfail.practice.lab.processes import Process, ProcessState, end, send, state_of
-from rcfail.practice.lab.register import CutKind, LabEntry, NodeEntry, Register
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
-from rcfail.practice.lab.up import start_node
 
 _SIGNAL_WITHIN_S = 5.0
 _ANSWER_WITHIN_S = 15.0
@@ -69,31 +66,6 @@ def thaw(register: Register, name: str, word: str) -> Broken:
         process = _living(node)
         _signal(process, signal.SIGCONT, ProcessState.RUNNING)
         return broken(entry, "thaw", node, f"process {process.pid} runs")
-
-
-def restart(register: Register, name: str, word: str, wait_s: float | None = None) -> Broken:
-    """Start a server that ended, with the same folder, and wait until it answers.
-
-    With `wait_s` also until it is a part of the cluster again: a replica with its link up, or a primary that says
-    cluster_state:ok.
-    """
-    with opened(register, name) as entry:
-        node = entry.find(word)
-        if state(node) is not ProcessState.ENDED:
-            raise UsageFault(
-                f"{node.name} ({node.endpoint}) has not ended", f"End it with: {command(entry, f'kill {node.name}')}."
-            )
-        _ports_must_be_free(node)
-        # What a node announces is forgotten when it ends; a firewall rule is not.
-        cuts = tuple(cut for cut in entry.cuts if (cut.node, cut.kind) != (node.name, CutKind.BUS_IN_ANNOUNCED))
-        entry = start_node(replace(entry, cuts=cuts), node, entry.server, register)
-        node = entry.find(word)
-        talk = talk_to(entry)
-        await_answer(node, talk, Deadline.after(_ANSWER_WITHIN_S))
-        effect = f"process {node.process.pid if node.process else ''} answers"
-        if wait_s is not None:
-            effect += ", " + _await_membership(node, talk, wait_s)
-        return broken(entry, "restart", node, effect)
 
 
 def break_replication(register: Register, name: str, word: str) -> Broken:
@@ -151,36 +123,6 @@ def _living(node: NodeEntry) -> Process:
 def _signal(process: Process, number: signal.Signals, wanted: ProcessState) -> None:
     send(process, number)
     await_effect(lambda: state_of(process) is wanted, _SIGNAL_WITHIN_S, f"process {process.pid} to be {wanted.value}")
-
-
-def _ports_must_be_free(node: NodeEntry) -> None:
-    for port in (node.port, node.bus_port):
-        if not is_free(node.host, port):
-            raise LabFault(
-                f"port {port} on {node.host} is busy: somebody else took it while {node.name} was down",
-                f"See who has it: ss -ltnp 'sport = :{port}'.",
-            )
-
-
-def _await_membership(node: NodeEntry, talk: Talk, wait_s: float) -> str:
-    """Wait until the node is in step, and say as what."""
-
-    def look() -> str:
-        vitals = talk.see(node).vitals
-        if vitals is None or vitals.storage.loading or vitals.cluster.state != "ok":
-            return ""
-        if vitals.replication.role == "slave":
-            synced = vitals.replication.link_up and not vitals.replication.sync_in_progress
-            return "it is a replica with its link up" if synced else ""
-        return "it is a primary, cluster_state:ok"
-
-    deadline = Deadline.after(wait_s)
-    try:
-        return poll(look, bool, deadline=deadline, every_s=_POLL_S, waiting_for="membership")
-    except OutOfTime as error:
-        raise OutOfTime(
-            f"{node.name} answers, but is not in step again after {wait_s:g} s", "Look: rcfail lab status."
-        ) from error
 
 
 def _must_replicate(entry: LabEntry, node: NodeEntry, talk: Talk) -> None:

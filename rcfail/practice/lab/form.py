@@ -38,7 +38,7 @@ def form(entry: LabEntry, talk: Talk, deadline: Deadline, progress: Progress) ->
     finished its first sync and is listed as its primary's. Raises ServerFault, with the end of its log, when a server
     ends or the deadline passes.
     """
-    entry = replace(entry, nodes=tuple(replace(node, node_id=_identity(node, talk, deadline)) for node in entry.nodes))
+    entry = replace(entry, nodes=tuple(replace(node, node_id=identity(node, talk, deadline)) for node in entry.nodes))
     progress(f"{len(entry.nodes)} servers answer")
     _hand_out_slots(entry, talk)
     for one, other in _introductions(entry.nodes):
@@ -61,7 +61,8 @@ def await_answer(node: NodeEntry, talk: Talk, deadline: Deadline) -> None:
     _first_answer(node, lambda: talk.ask(node, ("INFO", "server"))[0], deadline)
 
 
-def _identity(node: NodeEntry, talk: Talk, deadline: Deadline) -> NodeId:
+def identity(node: NodeEntry, talk: Talk, deadline: Deadline) -> NodeId:
+    """The id that a server has given itself, once it answers. Raises LabFault if it does not."""
     return NodeId(_first_answer(node, lambda: talk.ask(node, ("CLUSTER", "MYID"))[0], deadline))
 
 

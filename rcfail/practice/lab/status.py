@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rcfail.cluster.nouns import SLOT_COUNT, Role
 from rcfail.practice.lab.faults import state
@@ -16,7 +16,7 @@ class NodeStatus:
     """One node. What it says of itself is None where it says nothing; `silence` then says why.
 
     `primary` is the name of the node that it says it replicates, "" where it replicates none. `cut` names what is
-    cut of its ports.
+    cut of its ports, `refuses` the errors that it was made to answer writes with.
     """
 
     node: NodeEntry
@@ -27,6 +27,7 @@ class NodeStatus:
     link_up: bool | None = None
     cluster_state: str | None = None
     cut: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     silence: str = ""
 
 
@@ -46,7 +47,7 @@ class LabStatus:
         That is less than health: it compares no views.
         """
         good = all(node.cluster_state == "ok" and node.link_up is not False and not node.cut for node in self.nodes)
-        good = good and not self.lab.partitions
+        good = good and not self.lab.partitions and not self.lab.write_stops
         return good and self.lab.stage is Stage.READY and sum(node.slots or 0 for node in self.nodes) == SLOT_COUNT
 
 
@@ -59,20 +60,20 @@ def look_at(register: Register, name: str) -> LabStatus:
 def _node_status(entry: LabEntry, node: NodeEntry) -> NodeStatus:
     process = state(node)
     cut = tuple(cut.kind.value for cut in entry.cuts if cut.node == node.name)
+    refuses = tuple(stop.refusal.value for stop in entry.write_stops if stop.node == node.name)
+    base = NodeStatus(node, process, cut=cut, refuses=refuses)
     if process is not ProcessState.RUNNING:
-        return NodeStatus(node, process, cut=cut, silence=f"its process is {process.value}")
+        return replace(base, silence=f"its process is {process.value}")
     sight = talk_to(entry).see(node)
     if sight.nodes is None or sight.vitals is None:
-        return NodeStatus(node, process, cut=cut, silence=sight.silence)
+        return replace(base, silence=sight.silence)
     own = next((sight.nodes.table.by_id[node_id] for node_id in sight.nodes.myself), None)
     names = {node.node_id: node.name for node in entry.nodes}
-    return NodeStatus(
-        node=node,
-        process=process,
+    return replace(
+        base,
         role=own.role if own else None,
         primary=names.get(own.primary_id, own.primary_id[:8]) if own and own.primary_id else "",
         slots=own.slot_count if own else None,
         link_up=sight.vitals.replication.link_up,
         cluster_state=sight.vitals.cluster.state,
-        cut=cut,
     )

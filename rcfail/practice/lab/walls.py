@@ -28,7 +28,8 @@ def walls_of(entry: LabEntry, partition: Partition) -> Iterator[str]:
                 yield from _connections(one, other, whole)
     if partition.observer is not None:
         unseen = [node for at, side in enumerate(sides) if at != partition.observer for node in side]
-        yield f"{_from_outside(entry)} ip daddr . tcp dport {_set(f'{node.host} . {node.port}' for node in unseen)}"
+        ports = _set(f"{node.host} . {port}" for node in unseen for port in _client_ports(node))
+        yield f"{_from_outside(entry)}{_family(unseen)} daddr . tcp dport {ports}"
 
 
 def nodes_of(entry: LabEntry, names: Iterable[str]) -> tuple[NodeEntry, ...]:
@@ -54,16 +55,16 @@ def _whole_hosts(entry: LabEntry, sides: Sequence[Sequence[NodeEntry]]) -> list[
 def _packets(one: Sequence[NodeEntry], other: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     """All that nodes of one side send to nodes of the other."""
     for sender in _senders(one, whole):
-        for receiver in (*_at_hosts("daddr", other, whole), *_listening("daddr", "dport", other, whole)):
+        for receiver in (*_at_hosts("daddr", other, whole), *_listening(other, whole)):
             yield f"{sender} {receiver}"
 
 
 def _connections(one: Sequence[NodeEntry], other: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     """All of the connections that nodes of one side open to nodes of the other, both ways."""
     for sender in _senders(one, whole):
-        yield f"{sender} ip daddr . tcp dport {_ports(other)}"
+        yield f"{sender} {_family(other)} daddr . tcp dport {_ports(other)}"
     for receiver in _at_hosts("daddr", one, whole):
-        yield f"ip saddr . tcp sport {_ports(other)} {receiver}"
+        yield f"{_family(other)} saddr . tcp sport {_ports(other)} {receiver}"
 
 
 def _senders(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
@@ -84,24 +85,33 @@ def _senders(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
 def _at_hosts(end: str, nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     hosts = sorted({node.host for node in nodes} & whole)
     if hosts:
-        yield f"ip {end} {_set(hosts)}"
+        yield f"{_family(nodes)} {end} {_set(hosts)}"
 
 
-def _listening(address: str, port: str, nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
+def _listening(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     split = [node for node in nodes if node.host not in whole]
     if split:
-        yield f"ip {address} . tcp {port} {_ports(split)}"
+        yield f"{_family(nodes)} daddr . tcp dport {_ports(split)}"
 
 
 def _ports(nodes: Sequence[NodeEntry]) -> str:
-    return _set(f"{node.host} . {port}" for node in nodes for port in (node.port, node.bus_port))
+    return _set(f"{node.host} . {port}" for node in nodes for port in (*_client_ports(node), node.bus_port))
+
+
+def _client_ports(node: NodeEntry) -> tuple[int, ...]:
+    return (node.port,) if node.plain_port is None else (node.port, node.plain_port)
 
 
 def _from_outside(entry: LabEntry) -> str:
     """What tells our packets from those of the lab's nodes."""
     groups = [str(node.group) for node in entry.nodes if node.group is not None]
     others = f"meta skgid != {_set(groups)} " if groups else ""
-    return f"{others}ip saddr != 127.{entry.octet}.0.0/16"
+    return others + ("" if _family(entry.nodes) == "ip6" else f"ip saddr != 127.{entry.octet}.0.0/16 ")
+
+
+def _family(nodes: Sequence[NodeEntry]) -> str:
+    """All nodes of a lab have addresses of one kind."""
+    return "ip6" if ":" in nodes[0].host else "ip"
 
 
 def _set(elements: Iterable[str]) -> str:

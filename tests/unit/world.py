@@ -50,6 +50,7 @@ class Member:
     silence: SilenceReason | None = None
     absences: dict[Ask, Absence] = field(default_factory=dict)
     migrations: tuple[dict[str, str], ...] | None = None
+    hostname: str = ""
 
     def line(self, myself: bool = False, **changes: object) -> str:
         """The CLUSTER NODES line of this member; `changes` are other values of its fields."""
@@ -57,6 +58,7 @@ class Member:
         role = "slave" if member.primary else "master"
         flags = ",".join((("myself",) if myself else ()) + (role,) + member.flags)
         address = f"{member.endpoint.host}:{member.endpoint.port}@{member.endpoint.port + 10000}"
+        address += f",{member.hostname}" if member.hostname else ""
         slots = [str(first) if first == last else f"{first}-{last}" for first, last in member.slots]
         fields = [member.node_id, address, flags, member.primary or "-", str(0 if myself else member.ping_sent)]
         fields += [

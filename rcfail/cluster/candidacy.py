@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -61,9 +61,12 @@ class Candidate:
         return any(kind in kinds for kind, _ in self.obstacles)
 
 
-def candidates(snapshot: Snapshot, shard: Shard) -> tuple[Candidate, ...]:
-    """Every replica of the shard, the one with most data first. The votes that it could get are judged too."""
-    return _judged(snapshot, shard, votes=True)
+def candidates(snapshot: Snapshot, shard: Shard, gone: Collection[NodeId] = ()) -> tuple[Candidate, ...]:
+    """Every replica of the shard, the one with most data first. The votes that it could get are judged too.
+
+    `gone` are nodes that are taken to be lost although they live: they neither stand nor vote.
+    """
+    return _judged(snapshot, shard, votes=True, gone=gone)
 
 
 def candidates_by_themselves(snapshot: Snapshot, shard: Shard) -> tuple[Candidate, ...]:
@@ -71,18 +74,19 @@ def candidates_by_themselves(snapshot: Snapshot, shard: Shard) -> tuple[Candidat
     return _judged(snapshot, shard, votes=False)
 
 
-def _judged(snapshot: Snapshot, shard: Shard, votes: bool) -> tuple[Candidate, ...]:
-    found = (_candidate(snapshot, shard, node, votes) for node in snapshot.replicas_of(shard))
+def _judged(snapshot: Snapshot, shard: Shard, votes: bool, gone: Collection[NodeId] = ()) -> tuple[Candidate, ...]:
+    standing = (node for node in snapshot.replicas_of(shard) if node.node_id not in gone)
+    found = (_candidate(snapshot, shard, node, votes, gone) for node in standing)
     return tuple(sorted(found, key=lambda each: (each.offset is None, -(each.offset or 0), each.node_id)))
 
 
-def _candidate(snapshot: Snapshot, shard: Shard, node: Node, votes: bool) -> Candidate:
+def _candidate(snapshot: Snapshot, shard: Shard, node: Node, votes: bool, gone: Collection[NodeId]) -> Candidate:
     found = [*_standing(shard, node)]
     vitals = node.vitals
     if vitals is not None:
         found.extend(_data_obstacles(vitals))
     if votes and node.view is not None and node.view.reply is not None:
-        found.extend(_vote_obstacles(snapshot, shard, node))
+        found.extend(_vote_obstacles(snapshot, shard, node, gone))
     offset = vitals.replication.own_offset if vitals else None
     return Candidate(node.node_id, tuple(found), offset, vitals is not None and holds_nothing(vitals))
 
@@ -163,14 +167,16 @@ def _never_in_sync(vitals: Vitals) -> tuple[Obstacle, str]:
     return Obstacle.NOT_SYNCED_SINCE_START, "it was restarted and not in sync since, so the age of its data is unknown"
 
 
-def _vote_obstacles(snapshot: Snapshot, shard: Shard, node: Node) -> Iterator[tuple[Obstacle, str]]:
+def _vote_obstacles(
+    snapshot: Snapshot, shard: Shard, node: Node, gone: Collection[NodeId]
+) -> Iterator[tuple[Obstacle, str]]:
     """A majority of all voters must hear the replica, list it as one, and find its epoch good enough.
 
     These are the voter's tests in clusterSendFailoverAuthIfNeeded, cluster_legacy.c. A voter that is silent
     to us, and that the replica trusts, is taken to agree. The primary itself cannot: it is the one that failed.
     """
     needed = snapshot.electorate.needed
-    others = (voter for voter in snapshot.electorate.voters if voter != shard.primary_id)
+    others = (voter for voter in snapshot.electorate.voters if voter != shard.primary_id and voter not in gone)
     hearing = [voter for voter in others if _hears(snapshot, node, voter)]
     if len(hearing) < needed:
         yield Obstacle.CUT_OFF, f"it reaches {len(hearing)} of the {needed} voters that it needs"

@@ -22,7 +22,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "health": Entry("health:health", "Say whether the cluster serves, and what threatens it."),
     "nodes": Entry("nodes:nodes", "Show one node's table of the cluster as a tree by shard."),
+    "whatif": Entry("whatif:whatif", "Say what the loss of a node, a host or a zone would do."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),
+    "probe": Entry("probe:probe", "Ask one node about itself: is it alive, is it ready (for Kubernetes)."),
     "record": Entry("record:record", "Save what the cluster says, to be judged again offline."),
     "acl": Entry("acl:acl", "Print the least ACL user that rcfail needs, to look or to operate."),
     "lab": Entry("lab:lab", "Run a practice cluster of real servers on this machine, and break it."),

@@ -36,6 +36,7 @@ _C, _W, _U, _I = Severity.CRITICAL, Severity.WARNING, Severity.UNKNOWN, Severity
 ENTRIES: tuple[Entry, ...] = (
     Entry("partition", "nodes stand on sides that hear nothing of each other", _C, _ALL, True),
     # Whether slots that are out come back by themselves
+    Entry("foreign-cluster", "nodes of another cluster answered", _U, _ALL),
     Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
     Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
     Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
@@ -66,6 +67,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("reply-malformed", "a node's answer cannot be read whole", _U, _ALL, False, False),
     Entry("node-loading", "a node is loading its data set", _C, _BOTH),
     Entry("node-id-changed", "another node answers at a known address", _C, _REDUNDANT),
+    Entry("address-disputed", "it is disputed where a node is", _C, _REDUNDANT, True),
     Entry("self-address-wrong", "nobody answers at the address that a node announces", _U, _ALL, True),
     Entry("node-duplicate-address", "two nodes are listed at one address", _C, _REDUNDANT, False, False),
     Entry("node-unknown-to-some", "some nodes do not know a member", _W, _BOTH, True),

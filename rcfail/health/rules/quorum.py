@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
+from rcfail.cluster.placement import PlaceKind, dividing, ending_quorum, place_of, voters_by_place
+from rcfail.cluster.snapshot import Electorate, Known, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
@@ -14,9 +15,7 @@ from rcfail.health.wording import answering, called, counted, listing, named, rc
 if TYPE_CHECKING:
     from rcfail.health.diagnose import Rule
 
-_IN = {"host": "on host", "zone": "in zone"}
-PlaceOf = Callable[[Node], str]
-"""The host or the zone of a node; "" where it is not known."""
+IN = {PlaceKind.HOST: "on host", PlaceKind.ZONE: "in zone"}
 
 
 def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -115,9 +114,7 @@ def _fragile_hint(snapshot: Snapshot, missing: list[NodeId]) -> str:
 
 def quorum_on_one_host(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """Hosts whose loss alone ends the quorum. Silent where all nodes share one host, as in development."""
-    hosts = {node.host for node in snapshot.nodes.values() if node.host}
-    if len(hosts) > 1:
-        yield from _concentrated(snapshot, "quorum-on-one-host", "host", lambda node: node.host)
+    yield from _concentrated(snapshot, "quorum-on-one-host", PlaceKind.HOST)
 
 
 def quorum_in_one_zone(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -125,55 +122,42 @@ def quorum_in_one_zone(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
     A zone of one host is that host: quorum-on-one-host says all there is to say of it.
     """
-    hosts: dict[str, set[str]] = {}
-    for node in snapshot.nodes.values():
-        hosts.setdefault(node.zone, set()).add(node.host)
-    wide = frozenset(zone for zone, held in hosts.items() if len(held) > 1)
-    yield from _concentrated(
-        snapshot, "quorum-in-one-zone", "zone", lambda node: node.zone if node.zone in wide else ""
-    )
+    yield from _concentrated(snapshot, "quorum-in-one-zone", PlaceKind.ZONE)
 
 
-def _concentrated(snapshot: Snapshot, code: str, place: str, place_of: PlaceOf) -> Iterator[Finding]:
+def _concentrated(snapshot: Snapshot, code: str, place: PlaceKind) -> Iterator[Finding]:
     """One finding for all places that hold so many voters that the others are no majority."""
     votes = snapshot.electorate
-    enough = len(votes.voters) - votes.needed + 1
-    held = _by_place(snapshot, place_of)
+    enough = ending_quorum(votes)
+    held = voters_by_place(snapshot, place, dividing(snapshot, place))
     full = {name: ids for name, ids in held.items() if len(ids) >= enough}
     # With one or two voters every place ends the quorum: quorum-fragile says so.
     if enough < 2 or not full:
         return
-    spots = listing(f"{len(ids)} {_IN[place]} {name} ({named(snapshot, ids)})" for name, ids in sorted(full.items()))
+    spots = listing(f"{len(ids)} {IN[place]} {name} ({named(snapshot, ids)})" for name, ids in sorted(full.items()))
     yield Finding(
         code,
         Severity.WARNING,
         CLUSTER,
         f"of {counted(len(votes.voters), 'voter')}, {spots}; losing {enough} ends the quorum",
         f"When that {place} is lost, no failover can be voted, although replicas elsewhere live.",
-        _spread_hint(snapshot, place, place_of, held, enough),
+        spread_hint(snapshot, place, held, enough),
     )
 
 
-def _by_place(snapshot: Snapshot, place_of: PlaceOf) -> Mapping[str, list[NodeId]]:
-    places: dict[str, list[NodeId]] = {}
-    for voter in snapshot.electorate.voters:
-        if name := place_of(snapshot.nodes[voter]):
-            places.setdefault(name, []).append(voter)
-    return places
+def spread_hint(snapshot: Snapshot, place: PlaceKind, held: Mapping[str, Sequence[NodeId]], enough: int) -> str:
+    """Name a replica whose graceful failover takes a voter away from a full place, and fills no other.
 
-
-def _spread_hint(
-    snapshot: Snapshot, place: str, place_of: PlaceOf, held: Mapping[str, list[NodeId]], enough: int
-) -> str:
-    """Name a replica whose graceful failover takes a voter away from a full place, and fills no other."""
+    `held` are the voters of each place; a place with `enough` of them is full.
+    """
     for ids in held.values():
         for voter in ids if len(ids) >= enough else ():
             shard = snapshot.shard_of(voter)
             for replica in snapshot.replicas_of(shard) if shard else ():
-                there = place_of(replica)
+                there = place_of(replica, place)
                 if replica.view and there and len(held.get(there, ())) + 1 < enough:
                     move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
-                    return f"In a quiet hour, let {called(replica)} {_IN[place]} {there} take over: {move}"
+                    return f"In a quiet hour, let {called(replica)} {IN[place]} {there} take over: {move}"
     look = rcfail("nodes", answering(snapshot))
     silent = [node.node_id for node in snapshot.nodes.values() if node.view is None]
     if silent:

@@ -1,0 +1,175 @@
+"""What would happen if some nodes were lost at once, from one picture of the cluster. Nothing is asked or sent.
+
+It tells what the servers do by themselves: who is elected, which slots stay without an owner, whether a majority is
+left. A node that is dead in the picture is dead in every forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from rcfail.cluster.dialect import elections_collide, vote_again_after_ms
+from rcfail.cluster.failover_stage import awaited
+from rcfail.cluster.forecast import Fate, Forecast, ShardAfter, Stop, VotesAfter
+from rcfail.cluster.lag import lag_of
+from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.placement import NOBODY, survivors
+from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
+from rcfail.cluster.succession import Succession, node_timeouts_ms, outage_ms, succession
+
+
+class Foresight:
+    """Forecasts from one snapshot. What no loss touches is worked out once, so that every host can be tried."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._owning = tuple(shard for shard in snapshot.shards if shard.slots)
+        unowned = tuple((part.first, part.last) for part in snapshot.stretches if part.owner is None)
+        self._unowned = unowned if snapshot.groups else ()  # nobody's table tells nothing of owners
+        self._timeout_known = any(view.vitals.config.node_timeout_ms for view in snapshot.views)
+        # Dead, or given up by the majority: a primary may answer us and yet be cut off from the others.
+        self._down = frozenset(
+            shard.primary_id
+            for shard in self._owning
+            if awaited(snapshot, shard) or snapshot.nodes[shard.primary_id].alive is Known.NO
+        )
+        self._untouched: dict[NodeId, ShardAfter] = {}
+        self.now = self.after(NOBODY)
+        self._untouched = {shard.primary_id: shard for shard in self.now.shards}
+
+    def after(self, lost: Collection[NodeId]) -> Forecast:
+        """The forecast for these nodes lost at once; for nobody: what becomes of the cluster as it is."""
+        gone = frozenset(lost)
+        left, standing = self._votes_left(gone)
+        failed = sum(1 for shard in self._owning if shard.primary_id in gone or shard.primary_id in self._down)
+        shards = tuple(self._shard_after(shard, gone, standing, failed) for shard in self._owning)
+        serving = sum(1 for shard in shards if shard.fate in (Fate.KEPT, Fate.TAKEN_OVER))
+        votes = self._snapshot.electorate
+        coverage = self._coverage(gone)
+        elected = [shard for shard in shards if shard.fate is Fate.TAKEN_OVER]
+        forecast = Forecast(
+            lost=tuple(sorted(gone)),
+            shards=shards,
+            unowned=self._unowned,
+            votes=VotesAfter(len(votes.voters), votes.needed, left, serving, standing),
+            stop=Stop.NOTHING,
+            coverage=coverage,
+            retry_ms=self._retry_ms(elected),
+            timeout_known=self._timeout_known,
+        )
+        return replace(forecast, stop=_stop(forecast))
+
+    def _votes_left(self, gone: frozenset[NodeId]) -> tuple[int, Known]:
+        """Voters of the side that stands now, without the lost; and whether they are a majority of all.
+
+        Silent ones may stand together where only we cannot see it: then it cannot be told.
+        """
+        votes = self._snapshot.electorate
+        if not self._snapshot.groups:
+            return 0, Known.UNKNOWN
+        left = [voter for voter in votes.side if voter not in gone]
+        telling = [voter for voter in left if voter in votes.reachable]
+        if votes.quorum is Known.YES and len(telling) >= votes.needed:
+            return len(left), Known.YES
+        possible = sum(1 for voter in votes.voters if voter not in gone and not self._dead(voter))
+        if votes.quorum is Known.NO or possible < votes.needed:
+            return len(left), Known.NO
+        if votes.quorum is Known.YES and len(left) < votes.needed:
+            return len(left), Known.NO
+        return len(left), Known.UNKNOWN
+
+    def _dead(self, node_id: NodeId) -> bool:
+        return self._snapshot.nodes[node_id].alive is Known.NO
+
+    def _shard_after(self, shard: Shard, gone: frozenset[NodeId], standing: Known, failed: int) -> ShardAfter:
+        members = (shard.primary_id, *shard.replica_ids)
+        lost = tuple(each for each in members if each in gone and not self._dead(each))
+        if not lost and shard.primary_id not in self._down and shard.primary_id in self._untouched:
+            return self._untouched[shard.primary_id]
+        living = len(self._copies(shard, gone))
+        after = ShardAfter(
+            shard.primary_id,
+            shard.slots,
+            Fate.KEPT,
+            lost,
+            replicas_before=len(self._copies(shard, NOBODY)),
+            replicas_after=living,
+        )
+        primary = self._snapshot.nodes[shard.primary_id]
+        if shard.primary_id not in gone and shard.primary_id not in self._down:
+            if primary.alive is Known.UNKNOWN:
+                return replace(after, fate=Fate.UNKNOWN, reasons=((primary.node_id, ("it does not answer us",)),))
+            return replace(after, starved=self._starved((primary,), living))
+        if not survivors(self._snapshot, shard, gone):
+            return replace(after, fate=Fate.GONE, replicas_after=0)
+        return self._succeeded(shard, gone, standing, failed, after)
+
+    def _succeeded(
+        self, shard: Shard, gone: frozenset[NodeId], standing: Known, failed: int, after: ShardAfter
+    ) -> ShardAfter:
+        """The shard after its election, or why there is none."""
+        found = succession(self._snapshot, shard, gone, failed)
+        fate = _fate(found, standing)
+        after = replace(after, fate=fate, contenders=found.contenders, reasons=found.refused)
+        if fate is Fate.STUCK:
+            return replace(after, contenders=())
+        already = shard.primary_id in self._down
+        first = self._snapshot.nodes[found.contenders[0]]
+        said = first.vitals.replication if first.vitals else None
+        replicas = max(0, after.replicas_after - 1)
+        chosen = [self._snapshot.nodes[each] for each in found.contenders]
+        return replace(
+            after,
+            outage_ms=outage_ms(self._snapshot, found.delay_ms, already=already),
+            delay_ms=found.delay_ms,
+            behind_bytes=lag_of(self._snapshot, first).behind_bytes,
+            linked=said is not None and said.link_up is True,
+            empty=found.empty,
+            replicas_after=replicas,
+            starved=self._starved(chosen, replicas),
+        )
+
+    def _copies(self, shard: Shard, gone: frozenset[NodeId]) -> tuple[Node, ...]:
+        """Replicas that live and do not say that they have no link; to a primary that is down nobody has one."""
+        living = (node for node in survivors(self._snapshot, shard, gone) if node.node_id != shard.primary_id)
+        down = shard.primary_id in self._down
+        return tuple(node for node in living if down or not (node.vitals and node.vitals.replication.link_up is False))
+
+    def _starved(self, serving: Iterable[Node], replicas: int) -> bool:
+        """min-replicas-to-write refuses writes with fewer replicas (NOREPLICAS); 0 switches it off."""
+        wanted = (node.vitals.config.min_replicas_to_write for node in serving if node.vitals)
+        return any(each is not None and each > replicas for each in wanted)
+
+    def _coverage(self, gone: frozenset[NodeId]) -> Known:
+        """Whether primaries stop when slots are out: YES when any that is left says so, for it stops itself."""
+        said = {
+            node.vitals.config.require_full_coverage if node.vitals else None
+            for node in self._snapshot.nodes.values()
+            if node.node_id not in gone and node.slots and node.alive is not Known.NO
+        }
+        if True in said:
+            return Known.YES
+        return Known.NO if said == {False} else Known.UNKNOWN
+
+    def _retry_ms(self, elected: Collection[ShardAfter]) -> int | None:
+        servers = [view.vitals.server for view in self._snapshot.views]
+        if len(elected) < 2 or not any(map(elections_collide, servers)):
+            return None
+        return vote_again_after_ms(node_timeouts_ms(self._snapshot)[1])
+
+
+def _fate(found: Succession, standing: Known) -> Fate:
+    if found.certain is Known.NO or standing is Known.NO:
+        return Fate.STUCK
+    return Fate.TAKEN_OVER if found.certain is Known.YES and standing is Known.YES else Fate.UNKNOWN
+
+
+def _stop(forecast: Forecast) -> Stop:
+    if forecast.votes.standing is Known.NO:
+        return Stop.QUORUM
+    if forecast.votes.standing is Known.UNKNOWN:
+        return Stop.UNKNOWN
+    if not forecast.out:
+        return Stop.NOTHING
+    return {Known.YES: Stop.COVERAGE, Known.NO: Stop.NOTHING, Known.UNKNOWN: Stop.UNKNOWN}[forecast.coverage]

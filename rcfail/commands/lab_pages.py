@@ -9,6 +9,7 @@ from pathlib import Path
 from rcfail.cluster.nouns import Role
 from rcfail.errors import LabFault
 from rcfail.exits import ExitCode
+from rcfail.practice.lab.access import EndpointType
 from rcfail.practice.lab.conf import CONF_FILE
 from rcfail.practice.lab.environment import leftovers, variables
 from rcfail.practice.lab.faults import Broken
@@ -188,7 +189,8 @@ def access_lines(entry: LabEntry) -> Iterator[str]:
     if access.user:
         yield f"ACL: the default user is off; you are {access.user}"
     if first.hostname:
-        yield f"host names such as {first.hostname}; clients are sent to {access.endpoint_type} addresses"
+        sent = "names" if access.endpoint_type is EndpointType.HOSTNAME else "addresses"
+        yield f"host names such as {first.hostname}; clients are sent to {sent}"
 
 
 def _columns(node: NodeStatus) -> tuple[str, str, str, str]:

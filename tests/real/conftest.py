@@ -16,11 +16,13 @@ from typing import Protocol
 import pytest
 
 from rcfail.errors import RcfailError
+from rcfail.practice.lab.access import PLAIN, Access
 from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.processes import Process, ProcessState, myself, state_of
 from rcfail.practice.lab.register import LabEntry, Register
 from rcfail.practice.lab.up import bring_up
 from rcfail.practice.lab.wish import Persistence, Wish
+from tests.real import servers
 from tests.real.servers import RunningLab, ServerUnderTest, all_servers, default_server
 
 # The command line takes 40 to 99; each test worker begins to look at another place of these.
@@ -45,6 +47,7 @@ class LabMaker(Protocol):
         persistence: Persistence = Persistence.NONE,
         conf: tuple[str, ...] = (),
         server: str | None = None,
+        access: Access = PLAIN,
     ) -> RunningLab: ...
 
 
@@ -70,6 +73,15 @@ def server(request: pytest.FixtureRequest) -> ServerUnderTest:
     """The server program that this test runs on."""
     chosen = getattr(request, "param", None)
     return chosen if isinstance(chosen, ServerUnderTest) else default_server()
+
+
+@pytest.fixture(scope="session")
+def tls_server() -> ServerUnderTest:
+    """A server with TLS."""
+    found = servers.tls_server()
+    if found is None or shutil.which("openssl") is None:
+        pytest.skip("needs a server with TLS, such as Debian's redis-server, and openssl")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +126,7 @@ def lab(
         persistence: Persistence = Persistence.NONE,
         conf: tuple[str, ...] = (),
         server: str | None = None,
+        access: Access = PLAIN,
     ) -> RunningLab:
         name = f"t{os.getpid()}-{next(_numbers)}"
         first = worker_number * OCTETS_PER_WORKER % len(OCTETS)
@@ -128,6 +141,7 @@ def lab(
             conf=conf,
             server=server or own_server,
             octets=[*OCTETS[first:], *OCTETS[:first]],
+            access=access,
         )
         bring_up(wish, lab_register)
         made.append(RunningLab(lab_register, name))

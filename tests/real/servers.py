@@ -17,8 +17,9 @@ from rcfail.cluster.vitals import Vitals
 from rcfail.errors import OutOfTime, RcfailError
 from rcfail.practice.lab import claims, cuts, faults, partitions, tables, writes
 from rcfail.practice.lab.agreement import Sight
-from rcfail.practice.lab.binary import find_server
+from rcfail.practice.lab.binary import find_server, speaks_tls
 from rcfail.practice.lab.down import take_down
+from rcfail.practice.lab.environment import variables
 from rcfail.practice.lab.faults import Broken
 from rcfail.practice.lab.partitions import Parted
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Way
@@ -64,6 +65,12 @@ def all_servers() -> tuple[ServerUnderTest, ...]:
     found = [find_server(path) for path in paths]
     by_label = {f"{each.flavour.value}-{each.version_text}": each.path for each in reversed(found)}
     return tuple(ServerUnderTest(label, path) for label, path in sorted(by_label.items()))
+
+
+@cache
+def tls_server() -> ServerUnderTest | None:
+    """A server that was built with TLS; the bundled ones were not."""
+    return next((each for each in all_servers() if speaks_tls(find_server(each.path))), None)
 
 
 def _in_package(package: str, where: str) -> Iterator[Path]:
@@ -240,7 +247,7 @@ class RunningLab:
         return run_rcfail(*words, environment=self.environment(), within_s=within_s)
 
     def environment(self) -> dict[str, str]:
-        return rcfail_environment(RCFAIL_SEEDS=self.seeds, RCFAIL_LAB_HOME=str(self.register.home))
+        return rcfail_environment(**variables(self.entry), RCFAIL_LAB_HOME=str(self.register.home))
 
     @property
     def talk(self) -> Talk:

@@ -39,10 +39,12 @@ class Talk:
 
     def ask(self, node: NodeEntry, *commands: Command) -> tuple[Reply, ...]:
         """One reply or Refusal for each command. Never raises."""
+        self._meet(node)
         return self._door.read(node.endpoint, commands, deadline=self._deadline())
 
     def tell(self, node: NodeEntry, *command: str | int) -> Reply:
         """Send one changing command once, to this very node. Raises LabFault when it says no or nothing."""
+        self._meet(node)
         reply = self._door.say(node.endpoint, command, expect_id=node.node_id or None, deadline=self._deadline())
         if isinstance(reply, Refusal):
             said = reply.text or reply.kind.value
@@ -60,6 +62,10 @@ class Talk:
                 why = (reply.text or reply.kind.value) if isinstance(reply, Refusal) else "an odd answer"
                 return Sight(node, silence=why)
         return Sight(node, self._reader.read(str(nodes)), vitals(str(info), str(cluster_info), None))
+
+    def _meet(self, node: NodeEntry) -> None:
+        """A certificate may be for the name that a node announces, or for its address."""
+        self._door.names.learn(node.endpoint, node.host, node.hostname)
 
     def _deadline(self) -> Deadline:
         return Deadline.after(_ANSWER_WITHIN_S + 1.0, self._clock)

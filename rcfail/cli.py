@@ -124,6 +124,8 @@ def _write(outcome: Outcome, manner: Manner) -> ExitCode:
     """Answer on stdout or into a file, errors on stderr; what programs read holds the errors too."""
     from rcfail.render.write import trouble_page, write_answer, write_page
 
+    if outcome.told:
+        return outcome.exit_code
     try:
         if manner.file:
             from rcfail.render.whole_file import replace_file

@@ -6,6 +6,7 @@ effect, so it is not in `health`, and which findings count twice is a rule, so i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -65,10 +66,10 @@ class Judge:
     deadline_s: float
     labels: ZoneLabels = NO_LABELS
 
-    def judge(self) -> Judged:
-        """Raises CannotSee when no cluster can be seen at all."""
+    def judge(self, before: Sequence[Finding] | None = None) -> Judged:
+        """Raises CannotSee when no cluster can be seen at all. `before` are the findings of a round just before."""
         deadline = Deadline.after(self.deadline_s, self.clock)
-        looked = look_until_settled(self.sight, self.thresholds, self.clock, deadline, self.labels)
+        looked = look_until_settled(self.sight, self.thresholds, self.clock, deadline, self.labels, before)
         return Judged(looked, conclude(looked.findings, self.policy))
 
     def judge_until_ok(self, within_s: float) -> Judged:
@@ -96,10 +97,16 @@ class Judge:
 
 
 def look_until_settled(
-    sight: Sight, thresholds: Thresholds, clock: Clock, deadline: Deadline, labels: ZoneLabels = NO_LABELS
+    sight: Sight,
+    thresholds: Thresholds,
+    clock: Clock,
+    deadline: Deadline,
+    labels: ZoneLabels = NO_LABELS,
+    before: Sequence[Finding] | None = None,
 ) -> Looked:
     """Look once; if anything is wrong look again, until two rounds say the same of what can pass by itself.
 
+    `before` are the findings of an earlier round: then the first look already has one to agree with.
     Raises CannotSee when the first round shows no cluster at all.
     """
     observation = sight.look(deadline)
@@ -108,16 +115,16 @@ def look_until_settled(
         raise fault
     snapshot = merge(observation, labels)
     findings = diagnose(snapshot, thresholds)
-    if clean(findings):
+    if clean(findings) or (before is not None and settled(before, findings)):
         return Looked(observation, snapshot, findings, 1, agreed=True)
     for rounds in range(2, MOST_ROUNDS + 1):
         newer = _look_again(sight, observation, clock, deadline)
         if newer is None:
             return Looked(observation, snapshot, findings, rounds - 1, agreed=False)
         snapshot = merge(newer, labels)
-        before, findings = findings, diagnose(snapshot, thresholds)
+        earlier, findings = findings, diagnose(snapshot, thresholds)
         observation = newer
-        if settled(before, findings):
+        if settled(earlier, findings):
             return Looked(observation, snapshot, findings, rounds, agreed=True)
     # No two looks in a row said the same: what the last one shows was not seen to stay, but not to pass either, and
     # a cluster that is never seen well is not.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -105,6 +106,19 @@ class LastingSight(LiveSight):
 
     def close(self) -> None:
         self._kept.close()
+
+
+@contextmanager
+def lasting(sight: Sight) -> Iterator[Sight]:
+    """The same way for many rounds; what it kept open is closed at the end."""
+    if not isinstance(sight, LiveSight):
+        yield sight
+        return
+    kept = LastingSight(sight)
+    try:
+        yield kept
+    finally:
+        kept.close()
 
 
 class RecordedSight:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import click
 
 from rcfail.clock import SYSTEM_CLOCK
 from rcfail.commands.codes import known_code
-from rcfail.commands.options import Verb, duration, settings_of
+from rcfail.commands.options import Given, Verb, duration, settings_of
 from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
@@ -17,9 +18,11 @@ from rcfail.health.verdict import Policy, Verdict
 from rcfail.render.facts import cluster_name, record_note, stray_notes
 from rcfail.render.outcome import Outcome, Picture
 from rcfail.rounds import Judge, Judged
-from rcfail.session import open_sight
+from rcfail.session import lasting, open_sight
+from rcfail.settings.sections import Format, Settings
 
 _COUNT = click.IntRange(min=0)
+_SHORTEST_S = 0.1
 
 
 @click.command(
@@ -39,6 +42,15 @@ _COUNT = click.IntRange(min=0)
 @click.option(
     "--max-lag-s", type=_COUNT, default=10, show_default=True, help="For how long a replica may hear nothing."
 )
+@click.option(
+    "--watch",
+    type=duration,
+    is_flag=False,
+    flag_value="1s",
+    metavar="[DURATION]",
+    help="Look again every second, or so often, until Ctrl-C; then the last verdict stands.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="End --watch after so many rounds.")
 @click.option("--all", "show_all", is_flag=True, help="Every shard and every finding, also in a large cluster.")
 @click.pass_context
 def health(
@@ -49,6 +61,8 @@ def health(
     min_replicas: int,
     max_lag_bytes: int | None,
     max_lag_s: int,
+    watch: float | None,
+    rounds: int | None,
     show_all: bool,
 ) -> Outcome:
     """Say whether the cluster serves, and what threatens it.
@@ -61,10 +75,51 @@ def health(
     thresholds = Thresholds(min_replicas, max_lag_bytes, max_lag_s)
     if wait is not None and settings.target.record is not None:
         raise UsageFault("--wait needs live servers: a record never changes", "Leave out --wait, or --from-record.")
+    _check_watch(settings, watch, rounds, wait)
     sight = open_sight(settings)
     judge = Judge(sight, thresholds, policy, SYSTEM_CLOCK, settings.limits.deadline_s, settings.zones)
+    if watch is not None:
+        return _watched(ctx, judge, watch, rounds, show_all)
     judged = judge.judge() if wait is None else judge.judge_until_ok(wait)
     return outcome_of(judged, show_all, (*settings.target.notes, *_notes(judged, wait, settings.target.record)))
+
+
+def _check_watch(settings: Settings, every_s: float | None, rounds: int | None, wait: float | None) -> None:
+    """Raises UsageFault for what cannot be had together with --watch, or without it."""
+    if every_s is None:
+        if rounds is not None:
+            raise UsageFault("--rounds counts the rounds of a watch", "Say: rcfail health --watch --rounds N.")
+        return
+    if every_s < _SHORTEST_S:
+        raise UsageFault(
+            "--watch looks ten times a second at most", f"Say: --watch {_SHORTEST_S * 1000:.0f}ms, or longer."
+        )
+    if wait is not None:
+        raise UsageFault("--watch and --wait exclude each other", "Only --wait ends by itself when the verdict is OK.")
+    if settings.target.record is not None:
+        raise UsageFault("--watch needs live servers: a record never changes", "Leave out --watch, or --from-record.")
+    if settings.output.format not in (Format.TEXT, Format.JSON):
+        hint = f"Leave out --watch: a monitor calls again by itself, and -o {settings.output.format} is one answer."
+        raise UsageFault(f"--watch has no -o {settings.output.format}", hint)
+    if settings.output.file:
+        raise UsageFault("--watch and --output-file exclude each other", "Redirect it: rcfail health --watch > FILE.")
+
+
+def _watched(ctx: click.Context, judge: Judge, every_s: float, rounds: int | None, show_all: bool) -> Outcome:
+    from rcfail.commands.failures import failed
+    from rcfail.commands.watching import watch_health
+    from rcfail.watch import Round, Watch
+
+    given, settings = ctx.ensure_object(Given), settings_of(ctx)
+
+    def answer_of(seen: Round) -> Outcome:
+        if seen.seen is None:
+            assert seen.fault
+            return failed(seen.fault, given, ())
+        return outcome_of(seen.seen, show_all, (*settings.target.notes, *_notes(seen.seen, None, None)))
+
+    with lasting(judge.sight) as sight:
+        return watch_health(Watch(replace(judge, sight=sight), every_s), every_s, rounds, settings.output, answer_of)
 
 
 def outcome_of(judged: Judged, show_all: bool = False, notes: tuple[str, ...] = ()) -> Outcome:

@@ -48,7 +48,7 @@ class Outcome:
 
     `text` lays the answer out for a width in columns, `data` makes the value under "data" in the JSON;
     only the one that is asked for is called. `judged` is what monitors are told of, where a cluster was judged.
-    `notes` are printed below the answer, `aside` goes to stderr.
+    `notes` are printed below the answer, `aside` goes to stderr. `told`: all of it was written while it came.
     """
 
     command: str
@@ -61,3 +61,4 @@ class Outcome:
     errors: tuple[Trouble, ...] = ()
     aside: str = ""
     judged: Picture | None = None
+    told: bool = False

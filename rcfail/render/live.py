@@ -1,0 +1,107 @@
+"""A picture that is drawn again in its place on a terminal.
+
+It goes up over its own lines and writes them anew, instead of taking the whole screen: what stood above stays, a
+process that is killed leaves nothing to repair, and at the end the last picture is still there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import IO
+
+from rcfail.render.lines import EMPTY, Line, Style, line, plain, span
+
+_UP = "\x1b[{}F"
+_CLEAR_BELOW = "\x1b[J"
+_CLEAR_ALL = "\x1b[2J\x1b[H"
+_CLEAR_LINE = "\x1b[K"
+_CUT_LONG_LINES = "\x1b[?7l"
+_WRAP_LONG_LINES = "\x1b[?7h"
+_PLAIN = "\x1b[0m"
+
+SMALLEST = 4
+"""Lines that are drawn on the smallest terminal."""
+
+_NARROWEST, _WIDEST = 40, 120
+
+
+class Screen:
+    """Draws pictures over each other on one terminal."""
+
+    def __init__(self, file: IO[str], *, color: bool) -> None:
+        self._file = file
+        self._color = color
+        self._drawn = 0
+        self._size = self._measure()
+        self._half_drawn = False
+
+    @property
+    def width(self) -> int:
+        """Columns to lay out for. What is wider than the terminal is cut by it."""
+        return max(_NARROWEST, min(_WIDEST, self._size.columns))
+
+    @property
+    def height(self) -> int:
+        """Lines that a picture may have: one less than the terminal, which keeps the last for the cursor."""
+        return max(SMALLEST, self._size.lines - 1)
+
+    def measure(self) -> None:
+        """Look how large the terminal is now. Where that changed, nobody knows where the old lines went."""
+        size = self._measure()
+        if size != self._size:
+            self._size = size
+            if self._drawn:
+                self._file.write(_CLEAR_ALL)
+                self._drawn = 0
+
+    def draw(self, picture: Sequence[Line]) -> None:
+        """Put this picture where the last one stands. Raises what the file raises."""
+        rows = self._rendered(picture[: self.height])
+        up = _UP.format(self._drawn) if self._drawn else ""
+        body = "".join(f"{row}{_CLEAR_LINE}\n" for row in rows)
+        self._half_drawn = True
+        self._file.write(f"{_CUT_LONG_LINES}{up}{body}{_CLEAR_BELOW}{_WRAP_LONG_LINES}")
+        self._file.flush()
+        self._drawn, self._half_drawn = len(rows), False
+
+    def erase(self) -> None:
+        """Take the picture away, so that the last words can stand in its place."""
+        if self._half_drawn:
+            self._file.write(f"{_PLAIN}{_WRAP_LONG_LINES}\n")
+        elif self._drawn:
+            self._file.write(f"\r{_UP.format(self._drawn)}{_CLEAR_BELOW}")
+        self._file.flush()
+        self._drawn, self._half_drawn = 0, False
+
+    def _rendered(self, picture: Iterable[Line]) -> list[str]:
+        if not self._color:
+            return [plain((each,)).removesuffix("\n") for each in picture]
+        from rcfail.render.paint import painted
+
+        return [painted(each) for each in picture]
+
+    def _measure(self) -> os.terminal_size:
+        try:
+            return os.get_terminal_size(self._file.fileno())
+        except (OSError, ValueError):
+            return os.terminal_size((80, 24))
+
+
+def composed(body: Iterable[Line], history: Sequence[Line], status: Line, height: int) -> list[Line]:
+    """The picture of one round in so many lines: the verdict above, what happened last below, and how it is going.
+
+    Of the body the beginning is kept, of the history the end: a third of the picture, or more where there is room.
+    """
+    room = height - 2  # the last two are an empty line and the status
+    beginning = list(islice(body, room + 1))
+    shown = history[-max(room // 3, room - len(beginning) - 1) :] if history and room > SMALLEST else ()
+    below = [EMPTY, *shown] if shown else []
+    left = room - len(below)
+    if len(beginning) > left:
+        beginning = [
+            *beginning[: left - 1],
+            line(span("... more than fits here: it stands there when you end", Style.DIM)),
+        ]
+    return [*beginning, *below, EMPTY, status]

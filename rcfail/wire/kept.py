@@ -1,0 +1,115 @@
+"""Connections that outlive a round: a watch that dialed every node every second would do little else.
+
+A round still asks everybody, who they are too; only settings are read once for each connection. A connection that
+fails is no word about its node: the same questions go to a fresh one at once, and what that says counts. And none
+grows old, because an open connection does not show that a node takes no new ones, refuses our password by now, or
+hides behind a new firewall rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from rcfail.clock import Deadline
+from rcfail.cluster.nouns import Endpoint
+from rcfail.wire.door import Command, Conversation, Door, Reply
+
+OLDEST_S = 10.0
+"""Every connection is made anew within this time, not all of them in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A connection that was well when it was last used, and when it is too old.
+
+    `settings` are what CONFIG GET gave on it: read once for each connection, so they are as old as that at most.
+    """
+
+    conversation: Conversation
+    old_at_s: float
+    settings: dict[Command, Reply] = field(default_factory=dict)
+
+
+class KeptDoor(Door):
+    """A door whose connections stay open between rounds. Like a Door it is for many threads at once."""
+
+    def __init__(self, door: Door) -> None:
+        vars(self).update(vars(door))  # the same user, bounds and names
+        self._kept: dict[Endpoint, _Kept] = {}
+        self._visited: set[Endpoint] = set()
+
+    def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
+        """A visit to the node, on the connection of the last one where there is one. Never raises."""
+        self._visited.add(endpoint)
+        return _Visit(self, endpoint, deadline)
+
+    def end_round(self) -> None:
+        """Close what nobody used since the last call: nodes that are gone."""
+        for endpoint in [each for each in self._kept if each not in self._visited]:
+            self._kept.pop(endpoint).conversation.close()
+        self._visited.clear()
+
+    def close(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].conversation.close()
+
+    def take(self, endpoint: Endpoint) -> _Kept | None:
+        """The kept connection, which is the caller's from now on."""
+        kept = self._kept.pop(endpoint, None)
+        if kept is None or self.clock.monotonic_s() < kept.old_at_s:
+            return kept
+        kept.conversation.close()
+        return None
+
+    def dial(self, endpoint: Endpoint, deadline: Deadline) -> _Kept:
+        age_s = OLDEST_S * (0.5 + crc32(str(endpoint).encode("utf-8", "replace")) % 256 / 512)
+        return _Kept(super().open(endpoint, deadline=deadline), self.clock.monotonic_s() + age_s)
+
+    def give_back(self, endpoint: Endpoint, kept: _Kept) -> None:
+        if kept.conversation.failure is not None or self._kept.setdefault(endpoint, kept) is not kept:
+            kept.conversation.close()
+
+
+class _Visit(Conversation):
+    """One conversation of one round, on a connection that is not its own."""
+
+    def __init__(self, door: KeptDoor, endpoint: Endpoint, deadline: Deadline) -> None:
+        super().__init__(door.credentials, door.bounds, deadline)
+        self._door = door
+        self._endpoint = endpoint
+        self._kept = door.take(endpoint)
+
+    def read(self, commands: Iterable[Command], *, deadline: Deadline | None = None) -> tuple[Reply, ...]:
+        asked = [tuple(command) for command in commands]
+        if self._kept is not None:
+            replies = self._read_kept(self._kept, asked, deadline)
+            if replies is not None:
+                return replies
+            self._kept.conversation.close()
+        self._kept = self._door.dial(self._endpoint, self._deadline)
+        fresh = self._kept.conversation.read(asked, deadline=deadline)
+        self._kept.settings.update(
+            {
+                each: reply
+                for each, reply in zip(asked, fresh, strict=True)
+                if each[0] == "CONFIG" and isinstance(reply, tuple)
+            }
+        )
+        return fresh
+
+    def _read_kept(
+        self, kept: _Kept, asked: list[tuple[str | int | bytes, ...]], deadline: Deadline | None
+    ) -> tuple[Reply, ...] | None:
+        """None where the connection failed: then a fresh one tells why."""
+        kept.conversation.go_on(self._deadline)
+        news = iter(kept.conversation.read([each for each in asked if each not in kept.settings], deadline=deadline))
+        if kept.conversation.failure is not None:
+            return None
+        return tuple([kept.settings[each] if each in kept.settings else next(news) for each in asked])
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._door.give_back(self._endpoint, self._kept)
+            self._kept = None

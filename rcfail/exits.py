@@ -33,7 +33,7 @@ def plugin_code(code: ExitCode) -> ExitCode:
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "healthy, ready, done and verified, nothing to do, or a dry run that would be allowed",
-    ExitCode.WARNING: "serving, but redundancy or automatic failover is impaired",
+    ExitCode.WARNING: "serving, but redundancy or automatic failover is impaired; a probe: no",
     ExitCode.CRITICAL: "slots not served or not writable, owners disputed, or no quorum",
     ExitCode.UNKNOWN: "could not see enough to tell (nobody answered, auth refused, not a cluster, deadline)",
     ExitCode.REFUSED: "preflight, guard or observer check said no: nothing was sent",

@@ -148,7 +148,7 @@ def test_without_the_firewall_nothing_is_parted(lab: LabMaker, monkeypatch: pyte
     made = lab(2, 0)
     with monkeypatch.context() as without:
         without.setenv("PATH", "/nonexistent")
-        with pytest.raises(LabFault, match="nftables, which cannot be used here") as caught:
+        with pytest.raises(LabFault, match="to part a lab nftables is needed, and there is no nft") as caught:
             made.partition("n1")
     assert "root or CAP_NET_ADMIN" in caught.value.hint
     assert not made.entry.partitions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,30 @@ def test_a_lab_that_was_never_cut_needs_no_firewall_to_go(monkeypatch: pytest.Mo
     network.clear(with_cut(Cut(CutKind.BUS_IN_ANNOUNCED, "n1")))
     with pytest.raises(LabFault, match="could not be removed: there is no nft on PATH"):
         network.clear(with_cut(Cut(CutKind.BUS, "n1")))
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\necho 'netlink: Operation not permitted' >&2; exit 1\n", "it is for root alone"),
+        ("#!/bin/sh\necho 'Error: no kernel module' >&2; exit 1\n", "nft says: Error: no kernel module"),
+        ("#!/bin/sh\nexit 3\n", "nft says: it ended with 3"),
+        (None, "there is no nft on PATH"),
+        ("#!/bin/sh\n", None),
+    ],
+)
+def test_why_there_can_be_no_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None, said: str | None
+) -> None:
+    if program is not None:
+        (tmp_path / "nft").write_text(program)
+        (tmp_path / "nft").chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert network.can_filter() is (said is None)
+    if said is None:
+        network.must_filter("to part a lab")
+        return
+    with pytest.raises(LabFault) as caught:
+        network.must_filter("to part a lab")
+    assert caught.value.message == f"to part a lab nftables is needed, and {said}"
+    assert "root or CAP_NET_ADMIN" in caught.value.hint

@@ -31,7 +31,7 @@ def cut_bus(register: Register, name: str, word: str, *, one_way: bool = False) 
             if one_way:
                 return _announce_dead_port(register, entry, node)
             raise LabFault(
-                "a bus can be cut both ways only with nftables, and as root",
+                f"to cut a bus both ways nftables {network.hindrance() or 'is needed'}",
                 f"Cut it one way: {command(entry, f'cut-bus {node.name} --one-way')}.",
             )
         kind = CutKind.BUS_IN if one_way else CutKind.BUS
@@ -48,9 +48,10 @@ def cut_client(register: Register, name: str, word: str) -> Broken:
         node = entry.find(word)
         if entry.octet is None:
             raise LabFault(
-                "on this system all nodes and we share 127.0.0.1, so we cannot be cut off alone",
-                "This fault needs Linux.",
+                f"all nodes of this lab and we share {node.host}, so we cannot be cut off alone",
+                "This fault needs Linux, and a lab without --ipv6.",
             )
+        network.must_filter("to cut us off")
         _cut(register, entry, Cut(CutKind.CLIENT, node.name), node.port)
         return broken(entry, "cut-client", node, f"nftables drops what we send to {node.endpoint}", "mend")
 

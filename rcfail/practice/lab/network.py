@@ -14,17 +14,35 @@ from collections.abc import Iterable
 
 from rcfail.errors import LabFault
 from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry
-from rcfail.practice.lab.walls import walls_of
+from rcfail.practice.lab.walls import client_ports, family_of, walls_of
 
 _NFT_WITHIN_S = 10.0
 _REACH_WITHIN_S = 0.5
+_FILTER_HINT = "It takes nft (apt install nftables), and root or CAP_NET_ADMIN."
 _FIRST_GROUP = 40000
 _GROUPS_PER_LAB = 100
 
 
 def can_filter() -> bool:
     """Whether this process may set firewall rules: nft is there, and lets us list them."""
-    return shutil.which("nft") is not None and _nft("list tables") is None
+    return hindrance() is None
+
+
+def hindrance() -> str | None:
+    """Why this process cannot set firewall rules, fit to follow "nftables"; None where it can."""
+    if shutil.which("nft") is None:
+        return "is needed, and there is no nft on PATH"
+    why = _nft("list tables")
+    if why is None:
+        return None
+    return "is needed, and it is for root alone" if "not permitted" in why else f"is needed, and nft says: {why}"
+
+
+def must_filter(fault: str) -> None:
+    """Raise LabFault where this process cannot set firewall rules. `fault` is what they are for: "to part a lab"."""
+    why = hindrance()
+    if why is not None:
+        raise LabFault(f"{fault} nftables {why}", _FILTER_HINT)
 
 
 def group_of(octet: int | None, index: int) -> int | None:
@@ -48,7 +66,7 @@ def run(rules: str) -> None:
     """Carry out a script. Raises LabFault where it cannot be."""
     why = _nft(rules)
     if why is not None:
-        raise LabFault(f"nft refused the rules: {why}", "Firewall rules need nft, and root or CAP_NET_ADMIN.")
+        raise LabFault(f"nft refused the rules: {why}", _FILTER_HINT)
 
 
 def clear(entry: LabEntry) -> None:
@@ -87,16 +105,18 @@ def _without_table(entry: LabEntry) -> str:
 
 def _rules(entry: LabEntry, cut: Cut) -> Iterable[str]:
     node = next(node for node in entry.nodes if node.name == cut.node)
+    ip = family_of(node)
     if cut.kind in (CutKind.BUS, CutKind.BUS_IN):
-        yield f"ip daddr {node.host} tcp dport {node.bus_port}"
-        yield f"ip saddr {node.host} tcp sport {node.bus_port}"
+        yield f"{ip} daddr {node.host} tcp dport {node.bus_port}"
+        yield f"{ip} saddr {node.host} tcp sport {node.bus_port}"
     if cut.kind is CutKind.BUS:
         ports = ", ".join(str(peer.bus_port) for peer in entry.nodes if peer is not node)
         if ports:
             yield f"{_sender(entry, node)} tcp dport {{ {ports} }}"
     if cut.kind is CutKind.CLIENT:
         # The lab's own nodes still replicate: they come from the lab's own addresses.
-        yield f"ip saddr != 127.{entry.octet}.0.0/16 ip daddr {node.host} tcp dport {node.port}"
+        for port in client_ports(node):
+            yield f"ip saddr != 127.{entry.octet}.0.0/16 ip daddr {node.host} tcp dport {port}"
 
 
 def _sender(entry: LabEntry, node: NodeEntry) -> str:

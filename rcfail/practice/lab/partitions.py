@@ -18,7 +18,6 @@ from rcfail.practice.lab.walls import nodes_of, split_nodes
 _REACH_WITHIN_S = 5.0
 _POLL_S = 0.05
 _LOOK = "Look: rcfail lab status."
-_CANNOT = "Partitions need nft, and root or CAP_NET_ADMIN."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ def partition(
         register.write(changed)
         try:
             network.run(script)
-        except LabFault as error:
+        except LabFault:
             register.write(entry)
-            raise LabFault(error.message, _CANNOT) from error
+            raise
         _end_what_cannot_be_told(changed, wanted)
         _try(changed, wanted)
         effect = _effect(wanted)
@@ -90,7 +89,11 @@ def heal(register: Register, name: str, *, wait_s: float | None = None) -> Parte
 
 def _check(entry: LabEntry, wanted: Partition, wait_s: float | None) -> None:
     if entry.octet is None:
-        raise LabFault("on this system all nodes share 127.0.0.1, and cannot be parted", "Partitions need Linux.")
+        shared = entry.nodes[0].host
+        raise LabFault(
+            f"all nodes of this lab share {shared}, and cannot be parted",
+            "Partitions need Linux, and a lab without --ipv6.",
+        )
     if wanted in entry.partitions:
         raise UsageFault("the lab is parted like that already", f"See how: rcfail lab status {entry.name}.")
     if wanted.way is Way.CONNECTIONS and wait_s is not None:
@@ -98,8 +101,7 @@ def _check(entry: LabEntry, wanted: Partition, wait_s: float | None) -> None:
             "nobody is suspected while connections work the other way, so there is nothing to wait for",
             "Leave --wait out, or cut both ways.",
         )
-    if not network.can_filter():
-        raise LabFault("a lab is parted with nftables, which cannot be used here", _CANNOT)
+    network.must_filter("to part a lab")
 
 
 def _effect(wanted: Partition) -> str:

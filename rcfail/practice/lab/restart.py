@@ -10,9 +10,11 @@ from rcfail.clock import Deadline, poll
 from rcfail.errors import LabFault, OutOfTime, UsageFault
 from rcfail.practice.lab import network
 from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, LAST_BUS_PORT, is_free
+from rcfail.practice.lab.certs import issue_for
 from rcfail.practice.lab.conf import CONF_FILE, conf_value
 from rcfail.practice.lab.faults import Broken, broken, command, opened, state
 from rcfail.practice.lab.form import await_answer, identity
+from rcfail.practice.lab.names import write_hosts
 from rcfail.practice.lab.processes import ProcessState
 from rcfail.practice.lab.register import NOBODY_YET, CutKind, LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
@@ -103,7 +105,7 @@ def _check(entry: LabEntry, node: NodeEntry, wait_s: float | None, comeback: Com
             "an empty node belongs to no cluster, so it never gets into step", "Leave --wait out, or leave --wipe out."
         )
     if comeback.new_host and entry.octet is None:
-        raise LabFault("on this system all nodes share 127.0.0.1", "Take --new-port, which works here too.")
+        raise LabFault(f"all nodes of this lab share {node.host}", "Take --new-port, which works here too.")
     for port in (node.port, node.bus_port) if not comeback.moved else ():
         if not is_free(node.host, port):
             raise LabFault(
@@ -125,7 +127,12 @@ def _ready(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> tuple[LabEnt
     if comeback.wiped:
         wipe(Path(node.folder), conf_value(text, "dbfilename"))
         back = replace(back, node_id=NOBODY_YET)
-    return entry.with_node(back), back
+    entry = entry.with_node(back)
+    if entry.access.tls and comeback.new_host:
+        issue_for(entry, back)
+    if entry.access.hostnames and comeback.new_host:
+        write_hosts(entry)
+    return entry, back
 
 
 def wipe(folder: Path, dump_file: str | None = None) -> None:
@@ -143,12 +150,15 @@ def _elsewhere(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> NodeEntr
     taken = {each.host for each in entry.nodes}
     stem = node.host.rpartition(".")[0]
     hosts = [f"{stem}.{last}" for last in range(2, 255)] if comeback.new_host else [node.host]
-    highest = max(each.port for each in entry.nodes)
+    highest = max(max(each.port, each.plain_port or 0) for each in entry.nodes)
     ports = range(highest + 1, LAST_BUS_PORT - BUS_PORT_DISTANCE + 1) if comeback.new_port else [node.port]
     for host in hosts:
         for port in ports if host not in taken or comeback.new_port else ():
-            if is_free(host, port) and is_free(host, port + BUS_PORT_DISTANCE):
-                return replace(node, host=host, port=port, bus_port=port + BUS_PORT_DISTANCE)
+            back = replace(node, host=host, port=port, bus_port=port + BUS_PORT_DISTANCE)
+            # The plain port beside a TLS port goes along to a new host, and stays on the old one.
+            plain = (back.plain_port,) if back.plain_port is not None else ()
+            if all(is_free(host, each) for each in (port, back.bus_port, *plain)):
+                return back
     raise LabFault(f"there is no free address for {node.name}", "Make a new lab.")
 
 

@@ -28,8 +28,8 @@ def walls_of(entry: LabEntry, partition: Partition) -> Iterator[str]:
                 yield from _connections(one, other, whole)
     if partition.observer is not None:
         unseen = [node for at, side in enumerate(sides) if at != partition.observer for node in side]
-        ports = _set(f"{node.host} . {port}" for node in unseen for port in _client_ports(node))
-        yield f"{_from_outside(entry)}{_family(unseen)} daddr . tcp dport {ports}"
+        ports = _set(f"{node.host} . {port}" for node in unseen for port in client_ports(node))
+        yield f"{_from_outside(entry)}{family_of(unseen[0])} daddr . tcp dport {ports}"
 
 
 def nodes_of(entry: LabEntry, names: Iterable[str]) -> tuple[NodeEntry, ...]:
@@ -62,9 +62,9 @@ def _packets(one: Sequence[NodeEntry], other: Sequence[NodeEntry], whole: set[st
 def _connections(one: Sequence[NodeEntry], other: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     """All of the connections that nodes of one side open to nodes of the other, both ways."""
     for sender in _senders(one, whole):
-        yield f"{sender} {_family(other)} daddr . tcp dport {_ports(other)}"
+        yield f"{sender} {family_of(other[0])} daddr . tcp dport {_ports(other)}"
     for receiver in _at_hosts("daddr", one, whole):
-        yield f"{_family(other)} saddr . tcp sport {_ports(other)} {receiver}"
+        yield f"{family_of(other[0])} saddr . tcp sport {_ports(other)} {receiver}"
 
 
 def _senders(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
@@ -85,20 +85,21 @@ def _senders(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
 def _at_hosts(end: str, nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     hosts = sorted({node.host for node in nodes} & whole)
     if hosts:
-        yield f"{_family(nodes)} {end} {_set(hosts)}"
+        yield f"{family_of(nodes[0])} {end} {_set(hosts)}"
 
 
 def _listening(nodes: Sequence[NodeEntry], whole: set[str]) -> Iterator[str]:
     split = [node for node in nodes if node.host not in whole]
     if split:
-        yield f"{_family(nodes)} daddr . tcp dport {_ports(split)}"
+        yield f"{family_of(nodes[0])} daddr . tcp dport {_ports(split)}"
 
 
 def _ports(nodes: Sequence[NodeEntry]) -> str:
-    return _set(f"{node.host} . {port}" for node in nodes for port in (*_client_ports(node), node.bus_port))
+    return _set(f"{node.host} . {port}" for node in nodes for port in (*client_ports(node), node.bus_port))
 
 
-def _client_ports(node: NodeEntry) -> tuple[int, ...]:
+def client_ports(node: NodeEntry) -> tuple[int, ...]:
+    """Where a node takes clients: at one port, or at one for TLS and one for plain TCP."""
     return (node.port,) if node.plain_port is None else (node.port, node.plain_port)
 
 
@@ -106,12 +107,12 @@ def _from_outside(entry: LabEntry) -> str:
     """What tells our packets from those of the lab's nodes."""
     groups = [str(node.group) for node in entry.nodes if node.group is not None]
     others = f"meta skgid != {_set(groups)} " if groups else ""
-    return others + ("" if _family(entry.nodes) == "ip6" else f"ip saddr != 127.{entry.octet}.0.0/16 ")
+    return others + ("" if family_of(entry.nodes[0]) == "ip6" else f"ip saddr != 127.{entry.octet}.0.0/16 ")
 
 
-def _family(nodes: Sequence[NodeEntry]) -> str:
-    """All nodes of a lab have addresses of one kind."""
-    return "ip6" if ":" in nodes[0].host else "ip"
+def family_of(node: NodeEntry) -> str:
+    """What nft calls a match on this kind of address. All nodes of a lab have one kind."""
+    return "ip6" if ":" in node.host else "ip"
 
 
 def _set(elements: Iterable[str]) -> str:

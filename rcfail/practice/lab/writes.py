@@ -48,7 +48,7 @@ def refuse_writes(register: Register, name: str, word: str, refusal: Refusal) ->
             case Refusal.OOM:
                 done = _fill(node, talk, vitals)
             case Refusal.MISCONF:
-                done = _spoil_saving(node, talk, dict(before)[_DUMP_FILE])
+                done = _spoil_saving(node, talk, dict(before))
             case Refusal.NOREPLICAS:
                 done = _want_more_replicas(node, talk, vitals)
         await_effect(
@@ -100,24 +100,25 @@ def _fill(node: NodeEntry, talk: Talk, vitals: Vitals) -> str:
     return f"maxmemory is {limit} bytes, half of what it uses, with noeviction"
 
 
-def _spoil_saving(node: NodeEntry, talk: Talk, dump_file: str) -> str:
+def _spoil_saving(node: NodeEntry, talk: Talk, before: dict[str, str]) -> str:
     """A directory where the saved file is to be renamed to: that fails for root too, unlike a missing permission."""
-    dump = Path(node.folder) / dump_file
+    dump = Path(node.folder) / before[_DUMP_FILE]
     if dump.exists():
         dump.rename(dump.with_name(dump.name + _KEPT))
     dump.mkdir()
     # Without a save line a failed save stops nothing (writeCommandsDeniedByDiskError, server.c).
-    talk.tell(node, "CONFIG", "SET", _SAVE, "3600 1")
+    if not before[_SAVE]:
+        talk.tell(node, "CONFIG", "SET", _SAVE, "3600 1")
     talk.tell(node, "CONFIG", "SET", "stop-writes-on-bgsave-error", "yes")
     _save(node, talk, works=False)
-    return f"a directory stands where {dump_file} is to be saved, and BGSAVE failed"
+    return f"a directory stands where {dump.name} is to be saved, and BGSAVE failed"
 
 
 def _want_more_replicas(node: NodeEntry, talk: Talk, vitals: Vitals) -> str:
     there = vitals.replication.connected_replicas or 0
     talk.tell(node, "CONFIG", "SET", "min-replicas-max-lag", 10)
     talk.tell(node, "CONFIG", "SET", "min-replicas-to-write", there + 1)
-    return f"min-replicas-to-write is {there + 1}, and it has {there} replicas"
+    return f"min-replicas-to-write is {there + 1}, and it has {there or 'no'} replica{'' if there == 1 else 's'}"
 
 
 def _take_back(entry: LabEntry, node: NodeEntry, stop: WriteStop) -> None:

@@ -11,11 +11,12 @@ from rcfail.commands.options import Verb
 from rcfail.exits import ExitCode
 from rcfail.health.catalogue import ENTRIES, Entry
 from rcfail.pages import page_of
-from rcfail.render.lines import Line, Span, Style, line, span, wrapped
+from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
+from rcfail.render.markdown import markdown_lines, squeezed
 from rcfail.render.outcome import Json, Outcome
 from rcfail.render.words import PROMISE_WORDS, severity_style
 
-_COLUMN = 24
+_COLUMN = max(len(entry.code) for entry in ENTRIES) + 2
 
 
 @click.command(cls=Verb, example="rcfail explain slots-failed\nrcfail explain")
@@ -35,7 +36,7 @@ def explain(code: str | None) -> Outcome:
     return Outcome(
         "explain",
         ExitCode.OK,
-        text=lambda width: _page(entry, page, width),
+        text=lambda width: finding_page(entry, page, width),
         data=lambda: {**_facts(entry), "page": page},
         notes=() if page else (f"no runbook page for {entry.code} is installed",),
     )
@@ -57,13 +58,13 @@ def _list(width: int) -> Iterator[Line]:
         yield from wrapped(f"{entry.title} ({entry.worst})", width, first=line(head), indent=_COLUMN)
 
 
-def _page(entry: Entry, page: str | None, width: int) -> Iterator[Line]:
+def finding_page(entry: Entry, page: str | None, width: int) -> Iterator[Line]:
+    """The page of a finding below the catalogue's facts."""
     yield line(span(entry.code, severity_style(entry.worst)), span(f"  {entry.title}", Style.HEAD))
     yield from wrapped(_gravity(entry), width)
-    for row in (page or "").splitlines():
-        if row.startswith("# "):
-            continue  # the title stands above
-        yield line(span(row, Style.HEAD if row.startswith("#") else Style.PLAIN))
+    yield EMPTY
+    below_title = "\n".join(row for row in (page or "").splitlines() if not row.startswith("# "))
+    yield from squeezed(markdown_lines(below_title, width))
 
 
 def _gravity(entry: Entry) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "whatif": Entry("whatif:whatif", "Say what the loss of a node, a host or a zone would do."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),
     "probe": Entry("probe:probe", "Ask one node about itself: is it alive, is it ready (for Kubernetes)."),
+    "runbook": Entry("runbook:runbook", "List the runbook pages, or show one."),
     "record": Entry("record:record", "Save what the cluster says, to be judged again offline."),
     "acl": Entry("acl:acl", "Print the least ACL user that rcfail needs, to look or to operate."),
     "lab": Entry("lab:lab", "Run a practice cluster of real servers on this machine, and break it."),

@@ -106,8 +106,8 @@ def ending_quorum(votes: Electorate) -> int:
     return len(votes.voters) - votes.needed + 1
 
 
-def even_share(snapshot: Snapshot, kind: PlaceKind, within: Collection[str]) -> int:
-    """How many voters a place holds at least once when they are spread evenly over places with nodes of shards."""
+def even_share(snapshot: Snapshot, kind: PlaceKind) -> int:
+    """How many voters the fullest place holds when they are spread evenly over all that have members of shards."""
     members = (snapshot.nodes[each] for shard in snapshot.shards for each in (shard.primary_id, *shard.replica_ids))
-    used = {name for node in members if (name := place_of(node, kind)) in within}
+    used = {place_of(node, kind) for node in members} - {""}
     return -(-len(snapshot.electorate.voters) // len(used)) if used else 0

@@ -95,7 +95,7 @@ def primaries_concentrated(snapshot: Snapshot, _: Thresholds) -> Iterator[Findin
     for kind in PlaceKind:
         telling = dividing(snapshot, kind)
         held = voters_by_place(snapshot, kind, telling)
-        share = even_share(snapshot, kind, telling)
+        share = even_share(snapshot, kind)
         limit = max(_FEWEST_PRIMARIES, 2 * share)
         full = {name: ids for name, ids in held.items() if limit <= len(ids) < enough}
         if not full:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rcfail.cluster.electorate import electorate
+from rcfail.cluster.kinship import kin
 from rcfail.cluster.nouns import Address, Belief, Endpoint, NodeId, Role
 from rcfail.cluster.observation import Observation, Silence
 from rcfail.cluster.ownership import owned, stretches
@@ -23,6 +24,7 @@ def merge(observation: Observation, labels: ZoneLabels = NO_LABELS) -> Snapshot:
 
     `labels` are the operator's, and win over the `availability-zone` that a Valkey server announces.
     """
+    observation, foreign = kin(observation)
     views = tuple(sorted(map(view_of, observation.answers), key=lambda view: (view.observer or "", view.endpoint)))
     by_observer = _by_observer(views)
     groups = group(tuple(by_observer.values()))
@@ -50,6 +52,8 @@ def merge(observation: Observation, labels: ZoneLabels = NO_LABELS) -> Snapshot:
         by_observer=by_observer,
         shard_by_node=_shard_by_node(shards),
         deserted=observation.deserted,
+        foreign=foreign,
+        doubles=tuple(map(view_of, observation.doubles)),
         natmap=observation.natmap,
     )
 

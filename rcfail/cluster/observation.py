@@ -114,7 +114,8 @@ class Observation:
 
     `deserted` are addresses at which some view lists a node and nobody answered, although that very node (`expected`)
     answered at another one: it has its Answer, and no Silence. Endpoints are where we dial, and `natmap` says how the
-    addresses in the views become those.
+    addresses in the views become those. `doubles` are answers of further processes that claim the id of one in
+    `answers`, and are not the same process at another address.
     """
 
     taken_at_unix_ms: int
@@ -124,3 +125,4 @@ class Observation:
     silences: tuple[Silence, ...]
     deserted: tuple[Silence, ...] = ()
     natmap: Natmap = NO_NATMAP
+    doubles: tuple[Answer, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rcfail.cluster.kinship import ForeignCluster
 from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import (
     Address,
@@ -180,7 +181,9 @@ class Electorate:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The merged picture of one round."""
+    """The merged picture of one round, of one cluster: `foreign` are others that were met and are not in it.
+
+    `doubles` are further processes that claim the id of a node that has a view."""
 
     taken_at_unix_ms: int
     seeds: tuple[Endpoint, ...]
@@ -195,6 +198,8 @@ class Snapshot:
     by_observer: Mapping[NodeId, View] = field(default_factory=dict)
     shard_by_node: Mapping[NodeId, Shard] = field(default_factory=dict)
     deserted: tuple[Silence, ...] = ()
+    foreign: tuple[ForeignCluster, ...] = ()
+    doubles: tuple[View, ...] = ()
     natmap: Natmap = NO_NATMAP
 
     def node(self, node_id: NodeId | None) -> Node | None:

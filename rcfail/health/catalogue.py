@@ -69,7 +69,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("node-id-changed", "another node answers at a known address", _C, _REDUNDANT),
     Entry("address-disputed", "it is disputed where a node is", _C, _REDUNDANT, True),
     Entry("self-address-wrong", "nobody answers at the address that a node announces", _U, _ALL, True),
-    Entry("node-duplicate-address", "two nodes are listed at one address", _C, _REDUNDANT, False, False),
+    Entry("node-duplicate-address", "two nodes are listed at one address", _C, _REDUNDANT),
     Entry("node-unknown-to-some", "some nodes do not know a member", _W, _BOTH, True),
     Entry("views-differ", "views differ in who leads or owns what", _W, _FAILOVER, True),
     Entry("not-converged", "a change is not known to all nodes yet", _I, ()),

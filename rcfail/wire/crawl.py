@@ -17,7 +17,7 @@ from rcfail.wire.dial import addresses_of, literal
 from rcfail.wire.door import Door
 from rcfail.wire.names import Names
 from rcfail.wire.pool import Pool
-from rcfail.wire.roll import MOST_NODES, Listings, call, claimed, deserted
+from rcfail.wire.roll import MOST_NODES, Listings, call, claimed, deserted, doubles
 
 Row = TypeVar("Row", Answer, Silence)
 
@@ -72,7 +72,7 @@ def look_again(
 ) -> Observation:
     """A second round: ask whoever answered or refused fast, and whoever is new; carry slow silences over."""
     slow = tuple(silence for silence in (*previous.silences, *previous.deserted) if _is_slow(silence))
-    places = [answer.endpoint for answer in previous.answers]
+    places = [answer.endpoint for answer in (*previous.answers, *previous.doubles)]
     places += [each.endpoint for each in previous.silences if each.endpoint and each not in slow]
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
     known = _who_was_where(previous)
@@ -158,7 +158,16 @@ class _Crawler:
         self._give_up()
         answers, silences = call(self._answers, self._worth_telling(), self._listings)
         empty = deserted(self._answers, self._silences, self._listings)
-        return Observation(self._began_at_unix_ms, self._elapsed_ms(), seeds, answers, silences, empty, self._natmap)
+        return Observation(
+            taken_at_unix_ms=self._began_at_unix_ms,
+            elapsed_ms=self._elapsed_ms(),
+            seeds=seeds,
+            answers=answers,
+            silences=silences,
+            deserted=empty,
+            natmap=self._natmap,
+            doubles=doubles(self._answers, answers),
+        )
 
     def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
         def job() -> _Lookup:

@@ -61,7 +61,11 @@ def load(path: str) -> Observation:
 
 def redact(observation: Observation) -> Observation:
     """The observation without what tells of the servers' machines: programs, paths, sockets in the file system."""
-    return replace(observation, answers=tuple(_redacted(answer) for answer in observation.answers))
+    return replace(
+        observation,
+        answers=tuple(_redacted(answer) for answer in observation.answers),
+        doubles=tuple(_redacted(answer) for answer in observation.doubles),
+    )
 
 
 def _redacted(answer: Answer) -> Answer:

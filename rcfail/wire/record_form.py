@@ -40,7 +40,7 @@ class Malformed(Exception):
 def observation_to(observation: Observation) -> dict[str, Any]:
     """As JSON values. Tables and beliefs that are one object are written once and pointed at by their number."""
     tables: dict[int, NodeTable] = {}
-    for answer in observation.answers:
+    for answer in (*observation.answers, *observation.doubles):
         if answer.nodes is not None:
             tables.setdefault(id(answer.nodes.table), answer.nodes.table)
     beliefs = {id(belief): belief for table in tables.values() for belief in table.beliefs}
@@ -56,6 +56,7 @@ def observation_to(observation: Observation) -> dict[str, Any]:
         "answers": [_answer_to(answer, table_numbers) for answer in observation.answers],
         "silences": [_silence_to(silence) for silence in observation.silences],
         "deserted": [_silence_to(silence) for silence in observation.deserted],
+        "doubles": [_answer_to(answer, table_numbers) for answer in observation.doubles],
         "natmap": list(observation.natmap.rules),
     }
 
@@ -134,6 +135,7 @@ def observation_from(document: Mapping[str, Any]) -> Observation:
         silences=_many(_silence, document, "silences"),
         # A record of before this was saved has none.
         deserted=_many(_silence, document, "deserted") if "deserted" in document else (),
+        doubles=_many(lambda value: _answer(value, tables), document, "doubles") if "doubles" in document else (),
         natmap=Natmap(_many(_natmap_rule, document, "natmap")) if "natmap" in document else NO_NATMAP,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from rcfail.cluster.dialect import server_of
 from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import SLOT_COUNT, Belief, Endpoint, NodeId, NodesReply, SlotRange
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
@@ -152,6 +153,23 @@ def call(
     left = sorted(listings.ids - covered)
     rows.extend(_without_place(node_id, answered.get(node_id), node_id in listings.portless) for node_id in left)
     return tuple(sorted(kept, key=lambda answer: answer.endpoint)), tuple(rows)
+
+
+def doubles(answers: Sequence[Answer], kept: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Answers that are no row, because another process of the same id has it. INFO's run_id tells processes apart."""
+    rows = {own: answer for answer in kept if (own := claimed(answer))}
+    return tuple(
+        answer
+        for answer in sorted(answers, key=lambda answer: answer.endpoint)
+        if (own := claimed(answer)) in rows and own is not None and _other_process(answer, rows[own])
+    )
+
+
+def _other_process(answer: Answer, row: Answer) -> bool:
+    if answer.endpoint == row.endpoint or not answer.info or not row.info:
+        return False
+    here, there = server_of(answer.info).run_id, server_of(row.info).run_id
+    return bool(here and there) and here != there
 
 
 def deserted(answers: Sequence[Answer], silences: Sequence[Silence], listings: Listings) -> tuple[Silence, ...]:

@@ -205,6 +205,7 @@ def test_a_frozen_node_that_the_others_hold_for_failed_is_still_the_frozen_node(
     assert "5 of 5 other nodes say fail" in about(health, "node-frozen", frozen).evidence
 
 
+@pytest.mark.every_server(but="redis-6.")
 def test_a_slot_owner_that_announces_a_port_where_nobody_is(lab: LabMaker) -> None:
     """Its bus and its seed address go on, every node says ok, and clients are sent to nobody."""
     one = lab(replicas=0)
@@ -220,6 +221,7 @@ def test_a_slot_owner_that_announces_a_port_where_nobody_is(lab: LabMaker) -> No
     one.wait(lambda: health_of(one, "--min-replicas", "0").exit_code == OK, "OK again")
 
 
+@pytest.mark.every_server(but="redis-6.")
 def test_a_slot_owner_that_announces_the_address_of_another(lab: LabMaker) -> None:
     one = lab(replicas=0)
     owner, other = one.node("n2"), one.node("n3")

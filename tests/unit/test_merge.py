@@ -235,9 +235,9 @@ def test_a_silence_never_makes_it_better(seed: int, data: st.DataObject) -> None
 
 def test_a_stranger_that_claims_slots_owns_none_and_a_node_alone_owns_its_own() -> None:
     world = World.of(3, 0)
-    stranger = Member(node_id("e"), Endpoint("127.50.9.1", 7900), slots=((0, 16383),), epoch=99)
+    stranger = Member(node_id("e"), Endpoint("127.50.9.1", 7900), slots=((0, 16000),), epoch=99)
     seen, foreign = world.observe(), World([stranger]).observe()
     both = merge(replace(seen, answers=(*seen.answers, replace(foreign.answers[0], expected=None))))
     assert both.nodes[node_id("e")].slots == ()
     assert {owner for part in both.stretches if (owner := part.owner)} == {node_id("a"), node_id("b"), node_id("c")}
-    assert merge(foreign).nodes[node_id("e")].slots == ((0, 16383),)
+    assert merge(foreign).nodes[node_id("e")].slots == ((0, 16000),)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import Answer, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
-from rcfail.wire.roll import Listings, call, claimed, deserted
+from rcfail.wire.roll import Listings, call, claimed, deserted, doubles
 
 IDS = [NodeId(letter * 40) for letter in "abcdef"]
 PLACES = [Endpoint(f"10.0.0.{number}", 7000) for number in range(1, 6)]
@@ -119,3 +120,22 @@ def test_of_two_answers_of_one_node_the_one_at_its_listed_address_stays() -> Non
     kept, rows = call(answers, [], listings)
     assert [(answer.endpoint, answer.expected) for answer in kept] == [(PLACES[1], IDS[0]), (PLACES[2], None)]
     assert rows == ()
+
+
+def process(place: Endpoint, run_id: str) -> Answer:
+    text = f"{IDS[0]} {place.host}:{place.port}@17000 myself,master - 0 0 1 connected\n"
+    info = f"# Server\r\nredis_version:8.2.3\r\nrun_id:{run_id}\r\n" if run_id else None
+    return Answer(place, None, 0, 1, info=info, nodes=NodesReader().read(text))
+
+
+@pytest.mark.parametrize(
+    ("other_run_id", "found"),
+    [("b" * 40, 1), ("a" * 40, 0), ("", 0)],
+    ids=["two processes", "one process at two addresses", "not told"],
+)
+def test_two_processes_of_one_id_are_told_apart_by_their_run_id(other_run_id: str, found: int) -> None:
+    first = process(Endpoint("10.0.0.1", 7000), "a" * 40)
+    second = process(Endpoint("10.0.0.2", 7000), other_run_id)
+    assert doubles([first, second], [first]) == (second,) * found
+    assert doubles([second, first], [first]) == (second,) * found
+    assert doubles([first], [first]) == ()

@@ -9,7 +9,7 @@ from rcfail.cluster.observation import Silence, SilenceReason
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
-from rcfail.health.rules import addresses, membership, silence
+from rcfail.health.rules import addresses, identity, membership, silence
 from rcfail.health.standing import (
     Standing,
     dead_for_ms,
@@ -253,5 +253,6 @@ RULES = (
     node_ghost,
     *silence.RULES,
     *addresses.RULES,
+    *identity.RULES,
     *membership.RULES,
 )

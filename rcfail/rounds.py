@@ -20,6 +20,7 @@ from rcfail.errors import CannotSee, OutOfTime
 from rcfail.exits import ExitCode
 from rcfail.health.diagnose import clean, diagnose, settled
 from rcfail.health.finding import Finding, Thresholds
+from rcfail.health.manner import fitted
 from rcfail.health.verdict import Diagnosis, Policy, conclude
 from rcfail.session import Sight
 
@@ -114,7 +115,7 @@ def look_until_settled(
     if fault is not None:
         raise fault
     snapshot = merge(observation, labels)
-    findings = diagnose(snapshot, thresholds)
+    findings = fitted(diagnose(snapshot, thresholds), sight.manner)
     if clean(findings) or (before is not None and settled(before, findings)):
         return Looked(observation, snapshot, findings, 1, agreed=True)
     for rounds in range(2, MOST_ROUNDS + 1):
@@ -122,7 +123,7 @@ def look_until_settled(
         if newer is None:
             return Looked(observation, snapshot, findings, rounds - 1, agreed=False)
         snapshot = merge(newer, labels)
-        earlier, findings = findings, diagnose(snapshot, thresholds)
+        earlier, findings = findings, fitted(diagnose(snapshot, thresholds), sight.manner)
         observation = newer
         if settled(earlier, findings):
             return Looked(observation, snapshot, findings, rounds, agreed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,8 @@ from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import Answer, Observation, Silence
 from rcfail.errors import UsageFault
-from rcfail.settings.sections import Settings, Tls
+from rcfail.health.manner import PLAIN, Manner
+from rcfail.settings.sections import SecretKind, Settings, Tls, Verify
 
 if TYPE_CHECKING:
     from rcfail.wire.bounds import Bounds
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Sight(Protocol):
-    """A way to look at one cluster."""
+    """A way to look at one cluster. `manner` is how the operator does, for the commands in hints."""
+
+    @property
+    def manner(self) -> Manner: ...
 
     def look(self, deadline: Deadline) -> Observation:
         """One round over all nodes. What does not answer is a silence in it."""
@@ -43,6 +47,7 @@ class LiveSight:
 
         self._seeds = settings.target.seeds
         self._natmap = settings.natmap
+        self.manner = manner_of(settings)
         self._door = door
         self._also: tuple[Endpoint, ...] = ()
         self._clock = clock
@@ -124,6 +129,8 @@ def lasting(sight: Sight) -> Iterator[Sight]:
 class RecordedSight:
     """Reads a saved observation: nothing is asked, and nothing changes between two looks."""
 
+    manner = PLAIN
+
     def __init__(self, path: str) -> None:
         self._path = path
 
@@ -185,10 +192,37 @@ def _bounds(settings: Settings) -> Bounds:
     return Bounds(connect_s=limits.connect_s, read_s=limits.read_s, resolve_s=limits.read_s)
 
 
+def manner_of(settings: Settings) -> Manner:
+    """What the operator's next commands need again: rcfail what stood on the command line, redis-cli everything."""
+    tls, target = settings.tls, settings.target
+    values = (
+        ("--cacert", tls.ca_file),
+        ("--cacertdir", tls.ca_dir),
+        ("--cert", tls.cert_file),
+        ("--key", tls.key_file),
+        ("--sni", tls.server_name),
+    )
+    words = ["--tls", *(word for name, value in values if value for word in (name, value))] if tls.enabled else []
+    if tls.enabled and tls.verify is Verify.NONE:
+        words.append("--insecure")
+    if target.user:
+        words += ["--user", target.user]
+    if target.secret.kind is not SecretKind.NONE and target.secret.name != "REDISCLI_AUTH":
+        words.append("--askpass")
+    return Manner(_pasteable(settings.repeated), _pasteable(words))
+
+
+def _pasteable(words: Sequence[str]) -> str:
+    if not words:
+        return ""
+    import shlex
+
+    return shlex.join(words)
+
+
 def _guard(tls: Tls) -> Guard:
     """Raises ConfigFault for a file that cannot be used."""
     from rcfail.settings.secrets import passphrase_asker
-    from rcfail.settings.sections import Verify
     from rcfail.wire.tls import Guard, Terms
 
     terms = Terms(

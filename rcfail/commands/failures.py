@@ -20,6 +20,7 @@ from rcfail.errors import CannotSee, RcfailError
 from rcfail.exits import ExitCode
 from rcfail.render.inert import inert, inert_block
 from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
+from rcfail.session import manner_of
 
 # What people type who come from redis-cli. The value behind it is never repeated.
 _PASSWORD_OPTION = re.compile(r"-a|--[a-z-]*(?:pass|auth|secret)[a-z-]*")
@@ -41,6 +42,8 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
     if code is ExitCode.INTERNAL and os.environ.get("RCFAIL_DEBUG"):
         _show_traceback(error)
     seen = error.observation if isinstance(error, NothingSeen) else None
+    if seen is not None and trouble.hint:
+        trouble = replace(trouble, hint=manner_of(given.settings()).fit(trouble.hint))
     return Outcome(
         command=command,
         exit_code=code,
@@ -93,10 +96,6 @@ def _usage(error: click.UsageError) -> Trouble:
     if _PASSWORD_OPTION.fullmatch(name):
         return Trouble(
             "usage", f"there is no option {name}: a password never stands on the command line", _PASSWORD_HINT
-        )
-    if name == "--cluster":
-        return Trouble(
-            "usage", "there is no option --cluster: that is redis-cli's word", "Say: rcfail health -s HOST:PORT"
         )
     command = error.ctx.command_path if error.ctx else "rcfail"
     return Trouble("usage", _clause(error.format_message()), f"See: {command} --help")

@@ -19,9 +19,10 @@ from rcfail.render.facts import cluster_name, record_note, stray_notes
 from rcfail.render.outcome import Outcome, Picture
 from rcfail.rounds import Judge, Judged
 from rcfail.session import lasting, open_sight
-from rcfail.settings.sections import Format, Settings
+from rcfail.settings.sections import Format, Settings, Wanted
 
 _COUNT = click.IntRange(min=0)
+_NOTHING_WANTED = Wanted()
 _SHORTEST_S = 0.1
 
 
@@ -37,11 +38,9 @@ _SHORTEST_S = 0.1
     help="critical: a WARNING ends with code 0. UNKNOWN never does.",
 )
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave a finding out of the verdict; repeat it for more.")
-@click.option("--min-replicas", type=_COUNT, default=1, show_default=True, help="Healthy replicas that a shard needs.")
+@click.option("--min-replicas", type=_COUNT, help="Healthy replicas that a shard needs. [1]")
 @click.option("--max-lag-bytes", type=_COUNT, help="How far a replica may be behind. [half the backlog]")
-@click.option(
-    "--max-lag-s", type=_COUNT, default=10, show_default=True, help="For how long a replica may hear nothing."
-)
+@click.option("--max-lag-s", type=_COUNT, help="For how long a replica may hear nothing. [10]")
 @click.option(
     "--watch",
     type=duration,
@@ -58,9 +57,9 @@ def health(
     wait: float | None,
     fail_on: str,
     ignore: tuple[str, ...],
-    min_replicas: int,
+    min_replicas: int | None,
     max_lag_bytes: int | None,
-    max_lag_s: int,
+    max_lag_s: int | None,
     watch: float | None,
     rounds: int | None,
     show_all: bool,
@@ -72,7 +71,7 @@ def health(
     """
     settings = settings_of(ctx)
     policy = Policy(Verdict(fail_on), tuple(known_code(code).code for each in ignore for code in each.split(",")))
-    thresholds = Thresholds(min_replicas, max_lag_bytes, max_lag_s)
+    thresholds = thresholds_of(settings.wanted, Wanted(min_replicas, max_lag_bytes, max_lag_s))
     if wait is not None and settings.target.record is not None:
         raise UsageFault("--wait needs live servers: a record never changes", "Leave out --wait, or --from-record.")
     _check_watch(settings, watch, rounds, wait)
@@ -82,6 +81,19 @@ def health(
         return _watched(ctx, judge, watch, rounds, show_all)
     judged = judge.judge() if wait is None else judge.judge_until_ok(wait)
     return outcome_of(judged, show_all, (*settings.target.notes, *_notes(judged, wait, settings.target.record)))
+
+
+def thresholds_of(kept: Wanted, flags: Wanted = _NOTHING_WANTED) -> Thresholds:
+    """What counts: a flag, else what the config file says of the cluster, else the default."""
+    usual = Thresholds()
+    replicas = (flags.min_replicas, kept.min_replicas, usual.min_replicas)
+    lag_bytes = (flags.max_lag_bytes, kept.max_lag_bytes, usual.max_lag_bytes)
+    lag_s = (flags.max_lag_s, kept.max_lag_s, usual.max_lag_s)
+    return Thresholds(_first(replicas) or 0, _first(lag_bytes), _first(lag_s) or 0)
+
+
+def _first(values: tuple[int | None, ...]) -> int | None:
+    return next((each for each in values if each is not None), None)
 
 
 def _check_watch(settings: Settings, every_s: float | None, rounds: int | None, wait: float | None) -> None:
@@ -115,8 +127,9 @@ def _watched(ctx: click.Context, judge: Judge, every_s: float, rounds: int | Non
     def answer_of(seen: Round) -> Outcome:
         if seen.seen is None:
             assert seen.fault
-            return failed(seen.fault, given, ())
-        return outcome_of(seen.seen, show_all, (*settings.target.notes, *_notes(seen.seen, None, None)))
+            return failed(seen.fault, given, ()).of_cluster(settings.target.name)
+        notes = (*settings.target.notes, *_notes(seen.seen, None, None))
+        return outcome_of(seen.seen, show_all, notes).of_cluster(settings.target.name)
 
     with lasting(judge.sight) as sight:
         return watch_health(Watch(replace(judge, sight=sight), every_s), every_s, rounds, settings.output, answer_of)

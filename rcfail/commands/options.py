@@ -26,11 +26,13 @@ class NoCommand(UsageFault):
 class Given:
     """The global options as they come in, first before the command, then after it. Lives in `ctx.obj`.
 
-    `command` is what runs, such as "lab up", known as soon as its options are being read.
+    `command` is what runs, such as "lab up", known as soon as its options are being read; `cluster_name` is what the
+    config file calls the cluster, known once the settings were asked for.
     """
 
     def __init__(self) -> None:
         self.command = ""
+        self.cluster_name: str | None = None
         self._values: dict[str, Any] = {}
 
     def take(self, name: str, value: Any) -> None:
@@ -45,7 +47,14 @@ class Given:
 
     def settings(self) -> Settings:
         """Everything the user set. Raises UsageFault or ConfigFault."""
-        return load(self.flags, os.environ)
+        settings = load(self.flags, os.environ, default_config())
+        self.cluster_name = settings.target.name
+        return settings
+
+
+def default_config() -> str:
+    """Where the named clusters stand, unless RCFAIL_CONFIG says otherwise."""
+    return os.path.join(click.get_app_dir("rcfail"), "config.toml")
 
 
 def duration(text: str) -> float:
@@ -73,6 +82,9 @@ _TARGET = (
         multiple=True,
         metavar="HOST:PORT",
         help="A node of the cluster; repeat it, or separate several by commas. [RCFAIL_SEEDS]",
+    ),
+    _option(
+        "-c", "--cluster", metavar="NAME", help="A cluster of the config file: rcfail config list. [RCFAIL_CLUSTER]"
     ),
     _option("--user", metavar="NAME", help="The ACL user. [RCFAIL_USER]"),
     _option(

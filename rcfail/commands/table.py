@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "health": Entry("health:health", "Say whether the cluster serves, and what threatens it."),
     "nodes": Entry("nodes:nodes", "Show one node's table of the cluster as a tree by shard."),
+    "views": Entry("views:views", "Say who sees whom, and what each side of a partition will do."),
     "whatif": Entry("whatif:whatif", "Say what the loss of a node, a host or a zone would do."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),
     "probe": Entry("probe:probe", "Ask one node about itself: is it alive, is it ready (for Kubernetes)."),
@@ -99,6 +100,8 @@ def no_such_command(name: str) -> UsageFault:
     """What to answer to a word that is no command here."""
     if name in FOREIGN:
         return UsageFault(f"there is no command '{name}': that is redis-cli's word", FOREIGN[name])
+    if ":" in name:
+        return UsageFault(f"there is no command '{name}'", "To judge the cluster of a node: rcfail health -s HOST:PORT")
     from difflib import get_close_matches
 
     near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rcfail.exits import ExitCode
@@ -62,3 +62,7 @@ class Outcome:
     aside: str = ""
     judged: Picture | None = None
     told: bool = False
+
+    def of_cluster(self, name: str | None) -> Outcome:
+        """The same answer, about the cluster that the config file calls so."""
+        return replace(self, cluster=replace(self.cluster, name=name)) if name else self

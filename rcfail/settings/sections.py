@@ -29,13 +29,17 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which cluster, and as whom. `record` is a file to read instead of servers. `notes` are for the user."""
+    """Which cluster, and as whom. `record` is a file to read instead of servers. `notes` are for the user.
+
+    `name` is the one that the cluster has in the config file, if it was named.
+    """
 
     seeds: tuple[Endpoint, ...] = ()
     user: str | None = None
     secret: SecretSource = SecretSource()
     record: str | None = None
     notes: tuple[str, ...] = ()
+    name: str | None = None
 
 
 class Verify(StrEnum):
@@ -74,6 +78,15 @@ class Limits:
     read_s: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the named cluster says of its own health; a flag of `rcfail health` wins over it. None: not said."""
+
+    min_replicas: int | None = None
+    max_lag_bytes: int | None = None
+    max_lag_s: int | None = None
+
+
 class Format(StrEnum):
     """The forms of an answer. The last two are for monitors, and only verdicts have them."""
 
@@ -97,9 +110,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Everything. `origins` says for each key that was set where: a flag, a variable, or the config file.
+
+    `repeated` are the words of the command line that a next command about this cluster needs again, seeds left out.
+    """
+
     target: Target = Target()
     limits: Limits = Limits()
     output: Output = Output()
     zones: ZoneLabels = NO_LABELS
     tls: Tls = Tls()
     natmap: Natmap = NO_NATMAP
+    wanted: Wanted = Wanted()
+    origins: tuple[tuple[str, str], ...] = ()
+    repeated: tuple[str, ...] = ()

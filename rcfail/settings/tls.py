@@ -1,75 +1,58 @@
-"""How TLS is asked for: flags and variables become one frozen section."""
+"""How TLS is asked for: flags, variables and the named cluster become one frozen section."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from rcfail.errors import ConfigFault, RcfailError, UsageFault
+from rcfail.errors import ConfigFault, UsageFault
+from rcfail.settings.layers import NOTHING, Layers, Picked
 from rcfail.settings.sections import Tls, Verify
 
-_YES = frozenset({"1", "yes", "true", "on"})
-_NO = frozenset({"0", "no", "false", "off"})
 
-
-class TlsFlags(Protocol):
-    """The options about TLS as they stand on the command line."""
-
-    @property
-    def tls(self) -> bool | None: ...
-    @property
-    def cacert(self) -> str | None: ...
-    @property
-    def cacertdir(self) -> str | None: ...
-    @property
-    def cert(self) -> str | None: ...
-    @property
-    def key(self) -> str | None: ...
-    @property
-    def sni(self) -> str | None: ...
-    @property
-    def tls_verify(self) -> str | None: ...
-    @property
-    def insecure(self) -> bool: ...
-
-
-def tls_of(flags: TlsFlags, env: Mapping[str, str]) -> Tls:
+def tls_of(layers: Layers) -> Tls:
     """TLS is on when it is asked for, and when any of its files is named and it is not forbidden."""
-    named = Tls(
-        ca_file=flags.cacert or env.get("RCFAIL_CACERT") or None,
-        ca_dir=flags.cacertdir or env.get("RCFAIL_CACERTDIR") or None,
-        cert_file=flags.cert or env.get("RCFAIL_CERT") or None,
-        key_file=flags.key or env.get("RCFAIL_KEY") or None,
-        server_name=flags.sni or env.get("RCFAIL_SNI") or None,
-        verify=_verify(flags, env),
-    )
-    wanted = flags.tls if flags.tls is not None else truth("RCFAIL_TLS", env)
-    if not (wanted if wanted is not None else named != Tls()):
+    flags = layers.flags
+    verify = _verify(layers)
+    ca_file = layers.text("tls.ca_file", "--cacert", "RCFAIL_CACERT", flags.cacert)
+    ca_dir = layers.text("tls.ca_dir", "--cacertdir", "RCFAIL_CACERTDIR", flags.cacertdir)
+    cert_file = layers.text("tls.cert_file", "--cert", "RCFAIL_CERT", flags.cert)
+    key_file = layers.text("tls.key_file", "--key", "RCFAIL_KEY", flags.key)
+    server_name = layers.text("tls.server_name", "--sni", "RCFAIL_SNI", flags.sni)
+    if not _wanted(layers):
         return Tls()
-    if named.key_file and not named.cert_file:
-        fault: type[RcfailError] = UsageFault if flags.key else ConfigFault
+    if key_file and not cert_file:
+        fault = UsageFault if flags.key else ConfigFault
         raise fault("a key was named without its certificate", "Name both: --cert FILE --key FILE.")
-    return Tls(True, named.ca_file, named.ca_dir, named.cert_file, named.key_file, named.server_name, named.verify)
+    return Tls(True, ca_file, ca_dir, cert_file, key_file, server_name, verify)
 
 
-def truth(name: str, env: Mapping[str, str]) -> bool | None:
-    """A variable that says yes or no; None where it is not set. Raises ConfigFault."""
-    said = env.get(name, "").strip().lower()
-    if not said:
-        return None
-    if said not in _YES | _NO:
-        raise ConfigFault(f"{name} is neither yes nor no", f"Write it as {name}=1 or {name}=0.")
-    return said in _YES
+def _wanted(layers: Layers) -> bool:
+    """What is named at one place means TLS more than a yes or no at a place behind it."""
+    asked = layers.flags.tls
+    named = sorted(origin for key, origin in layers.origins.items() if key.startswith("tls."))
+    found = layers.pick(
+        "tls.enabled",
+        NOTHING if asked is None else Picked(asked, "--tls" if asked else "--no-tls", UsageFault),
+        *(Picked(True, origin) for origin in named if origin.startswith("--")),
+        layers.truth("RCFAIL_TLS"),
+        *(Picked(True, origin) for origin in named if origin.startswith("RCFAIL_")),
+        layers.kept("tls.enabled"),
+        layers.kept("tls"),
+    )
+    return bool(found.value)
 
 
-def _verify(flags: TlsFlags, env: Mapping[str, str]) -> Verify:
-    if flags.insecure:
-        if flags.tls_verify not in (None, Verify.NONE):
-            raise UsageFault("--insecure and --tls-verify exclude each other", "Give one of them.")
-        return Verify.NONE
-    if flags.tls_verify:
-        return Verify(flags.tls_verify)
-    said = env.get("RCFAIL_TLS_VERIFY", "").strip().lower() or Verify.FULL
-    if said not in tuple(Verify):
-        raise ConfigFault("RCFAIL_TLS_VERIFY is none of full, ca and none", "Write it as RCFAIL_TLS_VERIFY=full.")
-    return Verify(said)
+def _verify(layers: Layers) -> Verify:
+    flags = layers.flags
+    if flags.insecure and flags.tls_verify not in (None, Verify.NONE):
+        raise UsageFault("--insecure and --tls-verify exclude each other", "Give one of them.")
+    found = layers.pick(
+        "tls.verify",
+        Picked(Verify.NONE, "--insecure", UsageFault) if flags.insecure else NOTHING,
+        layers.flag(flags.tls_verify, "--tls-verify"),
+        layers.variable("RCFAIL_TLS_VERIFY"),
+        layers.kept("tls.verify"),
+    )
+    if found.value is None:
+        return Verify.FULL
+    if str(found.value).lower() not in tuple(Verify):
+        raise found.fault(f"{found.origin} is none of full, ca and none", f"Write it as {found.origin}=full.")
+    return Verify(str(found.value).lower())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rcfail.clock import Deadline
 from rcfail.cluster.observation import Observation
+from rcfail.health.manner import PLAIN
 
 
 class ScriptedClock:
@@ -33,6 +34,8 @@ class ScriptedSight:
         self._takes_s = takes_s
         self.first_looks = 0
         self.later_looks = 0
+
+    manner = PLAIN
 
     def look(self, _: Deadline) -> Observation:
         self.first_looks += 1

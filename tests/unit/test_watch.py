@@ -15,6 +15,7 @@ from rcfail.cluster.drift import EventKind
 from rcfail.cluster.observation import Observation, SilenceReason
 from rcfail.errors import CannotSee
 from rcfail.health.finding import Severity, Thresholds
+from rcfail.health.manner import PLAIN
 from rcfail.health.turns import TurnKind, turns
 from rcfail.health.verdict import Diagnosis, Policy, Verdict
 from rcfail.render.events import events_json
@@ -144,6 +145,8 @@ class FakeSight:
     def __init__(self, clock: ScriptedClock) -> None:
         self._clock = clock
         self._pictures = cycle((fine := well(), fine, doubtful := suspecting(), doubtful))
+
+    manner = PLAIN
 
     def look(self, _: Deadline) -> Observation:
         self._clock.now_s += 0.01

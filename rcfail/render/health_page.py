@@ -28,7 +28,7 @@ _COMMAND = re.compile(r": ((?:rcfail|redis-cli|valkey-cli) .+)$")
 def health_page(snapshot: Snapshot, diagnosis: Diagnosis, width: int, show_all: bool) -> Iterator[Line]:
     yield from _head(snapshot, diagnosis, width)
     yield from shard_blocks(snapshot, diagnosis.findings, width, show_all)
-    yield from _findings(diagnosis.findings, width, show_all)
+    yield from finding_blocks(diagnosis.findings, width, show_all)
     yield from _ignored(diagnosis.ignored, width)
 
 
@@ -38,7 +38,7 @@ def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line
     yield from wrapped(said, width, first=line(verdict, "  "), indent=2, style=Style.HEAD)
     yield _promises(diagnosis)
     if diagnosis.verdict is not Verdict.OK:
-        yield from _what_now(diagnosis.findings[0], width, indent=0)
+        yield from what_now(diagnosis.findings[0], width, indent=0)
     yield EMPTY
     yield from wrapped(_facts(snapshot), width)
 
@@ -125,7 +125,7 @@ def subject_words(subject: Subject) -> str:
             return subject.address or subject.id[:8]
 
 
-def _findings(findings: Sequence[Finding], width: int, show_all: bool) -> Iterator[Line]:
+def finding_blocks(findings: Sequence[Finding], width: int, show_all: bool) -> Iterator[Line]:
     number = 0
     for _, group in groupby(findings, key=lambda each: (each.code, each.severity)):
         alike = list(group)
@@ -146,10 +146,10 @@ def _finding(number: int, finding: Finding, width: int) -> Iterator[Line]:
     yield line(Span(f"{number}. "), Span(finding.severity.upper(), style), "  ", span(head, Style.HEAD))
     indent = len(f"{number}. ")
     yield from wrapped(finding.evidence, width, first=line(" " * indent), indent=indent)
-    yield from _what_now(finding, width, indent)
+    yield from what_now(finding, width, indent)
 
 
-def _what_now(finding: Finding, width: int, indent: int) -> Iterator[Line]:
+def what_now(finding: Finding, width: int, indent: int) -> Iterator[Line]:
     """The consequence and the next command, under fixed labels that an eye finds."""
     margin = " " * indent
     if finding.consequence:

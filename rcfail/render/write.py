@@ -51,6 +51,8 @@ def write_answer(outcome: Outcome, file: IO[str], manner: Manner) -> None:
             file.write(exposition(outcome, manner.elapsed_s, manner.ended_at_unix_s))
         case _:
             write_text(outcome, file, color=manner.color)
+            if manner.file:  # whoever reads it later did not see standard error
+                write_page(trouble_page(outcome), file, color=False)
 
 
 def write_json(outcome: Outcome, file: IO[str], elapsed_ms: int) -> None:

@@ -51,10 +51,10 @@ def test_every_command_has_help_that_ends_with_an_example_that_is_read(capsys: C
     assert any(" ".join(("rcfail", *path)) in line for line in lines)
     for line in lines:
         if line.startswith("rcfail "):
-            _read(shlex.split(line)[1:])
+            read_only(shlex.split(line)[1:])
 
 
-def _read(args: list[str]) -> None:
+def read_only(args: list[str]) -> None:
     """Read the command line as the command itself would, and run nothing."""
     command: click.Command = root
     while isinstance(command, click.Group):

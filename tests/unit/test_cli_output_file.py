@@ -27,6 +27,14 @@ def test_the_answer_goes_into_the_file_alone(capsys: Capsys, tmp_path: Path) -> 
     assert file.read_text().startswith("OK  16384 slots")
 
 
+def test_a_file_for_people_holds_the_error_too(capsys: Capsys, tmp_path: Path) -> None:
+    file = tmp_path / "health.txt"
+    ran = rcfail(capsys, "health", "-s", "127.0.0.9:1", "--output-file", str(file))
+    assert (ran.code, ran.out) == (3, "")
+    assert file.read_text() == ran.err
+    assert ran.err.startswith("rcfail: error: 127.0.0.9:1 refuses the connection\nhint: ")
+
+
 def test_the_code_is_still_the_verdict(capsys: Capsys, tmp_path: Path) -> None:
     world = World.of(3, 1)
     world.kill("a")

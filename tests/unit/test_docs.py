@@ -14,6 +14,8 @@ from rcfail.health.catalogue import ENTRIES, Entry
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SECTIONS = ("Symptom", "Meaning", "Confirm", "Act", "Verify", "If it gets worse")
+PROCEDURES = ("ci", "kubernetes", "nagios", "prometheus")
+"""Pages that are about no finding."""
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.code)
@@ -27,9 +29,18 @@ def test_every_finding_has_a_whole_page(entry: Entry) -> None:
     assert "```" in page, "no command to type"
 
 
-def test_no_page_without_a_finding() -> None:
+@pytest.mark.parametrize("name", PROCEDURES)
+def test_every_procedure_has_a_page_that_says_in_one_sentence_what_for(name: str) -> None:
+    title, empty, purpose, *rest = (ROOT / "runbooks" / f"{name}.md").read_text("utf-8").splitlines()
+    assert (title, empty) == (f"# {name}", "")
+    assert purpose.endswith(".")
+    assert any(row.startswith("## ") for row in rest)
+    assert any(row.startswith("```") for row in rest), "no command to type"
+
+
+def test_no_page_without_a_finding_or_a_procedure() -> None:
     pages = {path.stem for path in (ROOT / "runbooks").glob("*.md")}
-    assert pages == {entry.code for entry in ENTRIES}
+    assert pages == {*PROCEDURES, *(entry.code for entry in ENTRIES)}
 
 
 def test_the_readme_lists_every_finding() -> None:

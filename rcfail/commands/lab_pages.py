@@ -7,18 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rcfail.cluster.nouns import Role
+from rcfail.commands.lab_fault_pages import parted_line, partition_json
 from rcfail.errors import LabFault
 from rcfail.exits import ExitCode
 from rcfail.practice.lab.access import EndpointType
 from rcfail.practice.lab.conf import CONF_FILE
 from rcfail.practice.lab.environment import leftovers, variables
-from rcfail.practice.lab.faults import Broken
 from rcfail.practice.lab.faults import command as fault_command
 from rcfail.practice.lab.logs import ServerFault
-from rcfail.practice.lab.partitions import Parted
 from rcfail.practice.lab.processes import ProcessState
-from rcfail.practice.lab.register import LabEntry, Partition, Way
-from rcfail.practice.lab.sides import shown
+from rcfail.practice.lab.register import LabEntry
 from rcfail.practice.lab.status import LabStatus, NodeStatus
 from rcfail.practice.lab.talk import credentials_of
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
@@ -53,39 +51,6 @@ def env_outcome(entry: LabEntry, env: Mapping[str, str]) -> Outcome:
         text=lambda _: (line(row) for row in rows),
         data=lambda: {"lab": entry.name, "variables": exported, "unset": list(others)},
         cluster=_cluster(entry),
-    )
-
-
-def broken_outcome(command: str, done: Broken) -> Outcome:
-    """What a fault did, and how to undo it."""
-    return Outcome(
-        command,
-        ExitCode.OK,
-        text=lambda width: _broken_page(done, width),
-        data=lambda: {
-            "lab": done.lab,
-            "fault": done.fault,
-            "node": done.node,
-            "address": str(done.endpoint),
-            "effect": done.effect,
-            "undo": done.undo or None,
-        },
-    )
-
-
-def parted_outcome(command: str, done: Parted) -> Outcome:
-    """Which sides there are, or were, and how to undo it."""
-    return Outcome(
-        command,
-        ExitCode.OK,
-        text=lambda width: _parted_page(done, width),
-        data=lambda: {
-            "lab": done.lab,
-            "fault": done.fault,
-            "partitions": [_partition_json(each) for each in done.partitions],
-            "effect": done.effect,
-            "undo": done.undo or None,
-        },
     )
 
 
@@ -143,7 +108,7 @@ def _status_page(status: LabStatus, width: int) -> Iterator[Line]:
         yield line(cells, "  ", _state(node))
     yield EMPTY
     for partition in entry.partitions:
-        yield from wrapped(_parted(partition), width, first=_PARTED, indent=2)
+        yield from wrapped(parted_line(partition), width, first=_PARTED, indent=2)
     if entry.partitions:
         yield line(span("heal: ", Style.HEAD), fault_command(entry, "heal"))
         yield EMPTY
@@ -154,29 +119,6 @@ def _status_page(status: LabStatus, width: int) -> Iterator[Line]:
 
 _NEXT: Line = (Span("next: ", Style.HEAD),)
 _PARTED: Line = (Span("parted: ", Style.BAD),)
-
-
-def _parted(partition: Partition) -> str:
-    """The sides, and what does not pass between them."""
-    one, *others = (",".join(side) for side in partition.sides)
-    match partition.way:
-        case Way.BOTH:
-            said = shown(partition.sides)
-        case Way.PACKETS:
-            said = f"packets from {one} do not reach {' | '.join(others)}"
-        case Way.CONNECTIONS:
-            said = f"{one} cannot connect to {' | '.join(others)}"
-    return (
-        said if partition.observer is None else f"{said}; we reach {','.join(partition.sides[partition.observer])} only"
-    )
-
-
-def _partition_json(partition: Partition) -> Json:
-    return {
-        "sides": [list(side) for side in partition.sides],
-        "way": partition.way.value,
-        "observer": None if partition.observer is None else list(partition.sides[partition.observer]),
-    }
 
 
 def access_lines(entry: LabEntry) -> Iterator[str]:
@@ -237,7 +179,7 @@ def _status_json(status: LabStatus) -> Json:
             "user": entry.access.user or None,
         },
         "nodes": [_node_json(node) for node in status.nodes],
-        "partitions": [_partition_json(each) for each in entry.partitions],
+        "partitions": [partition_json(each) for each in entry.partitions],
     }
 
 
@@ -264,22 +206,6 @@ def _node_json(node: NodeStatus) -> Json:
         "silence": node.silence or None,
         "folder": entry.folder,
     }
-
-
-def _broken_page(done: Broken, width: int) -> Iterator[Line]:
-    head = line(span(f"{done.fault} ", Style.HEAD), f"{done.node} ({done.endpoint}): ")
-    yield from wrapped(done.effect, width, first=head, indent=2)
-    if done.undo:
-        yield line(span("undo: ", Style.HEAD), done.undo)
-
-
-def _parted_page(done: Parted, width: int) -> Iterator[Line]:
-    for partition in done.partitions:
-        head = line(span(f"{done.fault}: ", Style.HEAD))
-        yield from wrapped(_parted(partition), width, first=head, indent=2)
-    yield from wrapped(done.effect, width, indent=2)
-    if done.undo:
-        yield line(span("undo: ", Style.HEAD), done.undo)
 
 
 def _list_page(found: Sequence[tuple[str, LabEntry | str | None]], home: str) -> Iterator[Line]:

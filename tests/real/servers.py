@@ -15,15 +15,17 @@ from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Belief, NodeTable
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import OutOfTime, RcfailError
-from rcfail.practice.lab import claims, cuts, faults, partitions, tables, writes
+from rcfail.practice.lab import claims, cuts, faults, mending, partitions, tables, writes
 from rcfail.practice.lab.agreement import Sight
 from rcfail.practice.lab.binary import find_server, speaks_tls
+from rcfail.practice.lab.damage import Refusal as WriteRefusal
+from rcfail.practice.lab.damage import Way
 from rcfail.practice.lab.down import take_down
 from rcfail.practice.lab.environment import variables
 from rcfail.practice.lab.faults import Broken
+from rcfail.practice.lab.mending import Mended
 from rcfail.practice.lab.partitions import Parted
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Way
-from rcfail.practice.lab.register import Refusal as WriteRefusal
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.restart import AS_IT_WAS, Comeback, restart
 from rcfail.practice.lab.tables import Side
 from rcfail.practice.lab.talk import Talk, talk_to
@@ -173,6 +175,9 @@ class RunningLab:
 
     def add_slots(self, slots: str, *, on: NodeEntry | str) -> Broken:
         return claims.add_slots(self.register, self.name, claims.slots_of_text(slots), self.node(on).name)
+
+    def mend_all(self, wait_s: float | None = None) -> Mended:
+        return mending.mend_all(self.register, self.name, wait_s)
 
     def forget(self, node: NodeEntry | str, *, on: NodeEntry | str) -> Broken:
         return tables.forget(self.register, self.name, self.node(node).name, self.node(on).name)

@@ -12,8 +12,9 @@ import pytest
 from rcfail.cluster.nouns import Link, Role
 from rcfail.errors import LabFault, OutOfTime, UsageFault
 from rcfail.practice.lab import network
+from rcfail.practice.lab.damage import CutKind
 from rcfail.practice.lab.processes import ProcessState, state_of
-from rcfail.practice.lab.register import CutKind, NodeEntry
+from rcfail.practice.lab.register import NodeEntry
 from rcfail.practice.lab.status import look_at
 from rcfail.practice.lab.tables import Side
 from rcfail.practice.lab.wish import Persistence

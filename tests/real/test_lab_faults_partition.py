@@ -9,7 +9,7 @@ import pytest
 from rcfail.cluster.nouns import Role
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
-from rcfail.practice.lab.register import Way
+from rcfail.practice.lab.damage import Way
 from rcfail.practice.lab.status import look_at
 from rcfail.wire.refusals import Refusal
 from tests.real.conftest import LabMaker

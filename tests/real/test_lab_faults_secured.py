@@ -8,8 +8,8 @@ from rcfail.cluster.nouns import Link
 from rcfail.errors import LabFault
 from rcfail.exits import ExitCode
 from rcfail.practice.lab.access import Access, EndpointType
+from rcfail.practice.lab.damage import Refusal
 from rcfail.practice.lab.network import reachable
-from rcfail.practice.lab.register import Refusal
 from rcfail.practice.lab.restart import Comeback
 from tests.real.conftest import LabMaker
 from tests.real.servers import ServerUnderTest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rcfail.errors import LabFault, UsageFault
-from rcfail.practice.lab.register import Refusal
+from rcfail.practice.lab.damage import Refusal
 from rcfail.practice.lab.status import look_at
 from rcfail.practice.lab.wish import Persistence
 from tests.real.conftest import LabMaker

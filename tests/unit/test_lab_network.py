@@ -9,7 +9,8 @@ import pytest
 
 from rcfail.errors import LabFault
 from rcfail.practice.lab import network
-from rcfail.practice.lab.register import Cut, CutKind, LabEntry
+from rcfail.practice.lab.damage import Cut, CutKind
+from rcfail.practice.lab.register import LabEntry
 from tests.unit.test_lab_register import entry, node
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Partition, Register, Way
+from rcfail.practice.lab.damage import Partition, Way
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.sides import observer_side, shown, sides_of
 from rcfail.practice.lab.walls import split_nodes, walls_of
 from tests.unit.test_lab_register import entry, node

@@ -13,8 +13,9 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.vitals import Flavour
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import register as register_module
+from rcfail.practice.lab.damage import Cut, CutKind
 from rcfail.practice.lab.processes import Process
-from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry, Register, Stage, home_folder
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage, home_folder
 
 
 def node(number: int, primary: str = "") -> NodeEntry:

@@ -9,7 +9,8 @@ import pytest
 
 from rcfail.errors import UsageFault
 from rcfail.practice.lab.claims import slots_of_text
-from rcfail.practice.lab.register import Refusal, Register, WriteStop
+from rcfail.practice.lab.damage import Refusal, WriteStop
+from rcfail.practice.lab.register import Register
 from rcfail.practice.lab.restart import moved_conf, wipe
 from rcfail.practice.lab.writes import mend_files, without_write_stops
 from tests.unit.test_lab_register import entry, node

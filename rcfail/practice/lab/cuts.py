@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
+from rcfail.practice.lab.damage import Cut, CutKind
 from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
-from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry, Register
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.practice.lab.writes import mend_writes
 

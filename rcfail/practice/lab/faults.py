@@ -26,7 +26,7 @@ _POLL_S = 0.02
 
 # A user that no server has: AUTH as it is refused everywhere, also by a primary that asks for no password at all,
 # where a wrong password alone would be taken for a user without one (acl.c, authCommand).
-_NOBODY = "rcfail-nobody"
+NOBODY_AT_ALL = "rcfail-nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def break_replication(register: Register, name: str, word: str) -> Broken:
     with opened(register, name) as entry:
         node, talk = entry.find(word), talk_to(entry)
         _must_replicate(entry, node, talk)
-        _tell_user(node, talk, _NOBODY, _NOBODY)
+        _tell_user(node, talk, NOBODY_AT_ALL, NOBODY_AT_ALL)
         talk.tell(node, "CLIENT", "KILL", "TYPE", "master")
         _await_link(node, talk, up=False)
         return broken(entry, "break-replication", node, "master_link_status:down", "mend-replication")

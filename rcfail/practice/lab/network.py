@@ -13,7 +13,8 @@ import subprocess
 from collections.abc import Iterable
 
 from rcfail.errors import LabFault
-from rcfail.practice.lab.register import Cut, CutKind, LabEntry, NodeEntry
+from rcfail.practice.lab.damage import Cut, CutKind
+from rcfail.practice.lab.register import LabEntry, NodeEntry
 from rcfail.practice.lab.walls import client_ports, family_of, walls_of
 
 _NFT_WITHIN_S = 10.0

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from rcfail.clock import Deadline, poll
 from rcfail.errors import LabFault, OutOfTime, UsageFault
 from rcfail.practice.lab import network
+from rcfail.practice.lab.damage import Partition, Way
 from rcfail.practice.lab.faults import await_effect, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Partition, Register, Way
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.sides import observer_side, sides_of
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.practice.lab.walls import nodes_of, split_nodes

@@ -19,6 +19,7 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.vitals import Flavour
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab.access import PLAIN, Access, ClientCerts, EndpointType
+from rcfail.practice.lab.damage import Cut, Partition, WriteStop, cut_of, partition_of, write_stop_of
 from rcfail.practice.lab.lock import held
 from rcfail.practice.lab.processes import Process
 from rcfail.practice.lab.removal import remove_folder
@@ -38,58 +39,6 @@ class Stage(StrEnum):
 
     FORMING = "forming"
     READY = "ready"
-
-
-class CutKind(StrEnum):
-    """Which way to a node is cut. BUS: both ways. BUS_IN: peers cannot reach it, it reaches them."""
-
-    BUS = "bus"
-    BUS_IN = "bus-in"
-    BUS_IN_ANNOUNCED = "bus-in-announced"
-    CLIENT = "client"
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    kind: CutKind
-    node: str
-
-
-class Refusal(StrEnum):
-    """The error that a primary answers every write with."""
-
-    OOM = "oom"
-    MISCONF = "misconf"
-    NOREPLICAS = "noreplicas"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteStop:
-    """A primary that was made to refuse writes. `before` holds its settings as they were: name, value."""
-
-    refusal: Refusal
-    node: str
-    before: tuple[tuple[str, str], ...]
-
-
-class Way(StrEnum):
-    """What a partition drops. BOTH: all between the sides. The others are one-way, from the first side to the rest.
-
-    PACKETS: what the first side sends. CONNECTIONS: the connections that it opens; those opened to it live on.
-    """
-
-    BOTH = "both"
-    PACKETS = "packets"
-    CONNECTIONS = "connections"
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A lab cut in sides, each a group of node names. `observer` is the one side that we are on; None: we see all."""
-
-    sides: tuple[tuple[str, ...], ...]
-    way: Way = Way.BOTH
-    observer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,23 +259,13 @@ def _entry(found: dict[str, Any]) -> LabEntry:
         node_timeout_ms=int(found["node_timeout_ms"]),
         octet=None if found["octet"] is None else int(found["octet"]),
         nodes=tuple(_node(node) for node in found["nodes"]),
-        cuts=tuple(Cut(CutKind(cut["kind"]), str(cut["node"])) for cut in found["cuts"]),
+        cuts=tuple(cut_of(each) for each in found["cuts"]),
         notes=tuple(str(note) for note in found["notes"]),
         # Labs of an earlier rcfail have no such keys.
-        partitions=tuple(_partition(each) for each in found.get("partitions", ())),
+        partitions=tuple(partition_of(each) for each in found.get("partitions", ())),
         access=_access(found["access"]) if "access" in found else PLAIN,
-        write_stops=tuple(_write_stop(each) for each in found.get("write_stops", ())),
+        write_stops=tuple(write_stop_of(each) for each in found.get("write_stops", ())),
     )
-
-
-def _partition(found: dict[str, Any]) -> Partition:
-    sides = tuple(tuple(str(name) for name in side) for side in found["sides"])
-    return Partition(sides, Way(found["way"]), None if found["observer"] is None else int(found["observer"]))
-
-
-def _write_stop(found: dict[str, Any]) -> WriteStop:
-    before = tuple((str(option), str(value)) for option, value in found["before"])
-    return WriteStop(Refusal(found["refusal"]), str(found["node"]), before)
 
 
 def _access(found: dict[str, Any]) -> Access:

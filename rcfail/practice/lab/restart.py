@@ -12,11 +12,12 @@ from rcfail.practice.lab import network
 from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, LAST_BUS_PORT, is_free
 from rcfail.practice.lab.certs import issue_for
 from rcfail.practice.lab.conf import CONF_FILE, conf_value
+from rcfail.practice.lab.damage import CutKind
 from rcfail.practice.lab.faults import Broken, broken, command, opened, state
 from rcfail.practice.lab.form import await_answer, identity
 from rcfail.practice.lab.names import write_hosts
 from rcfail.practice.lab.processes import ProcessState
-from rcfail.practice.lab.register import NOBODY_YET, CutKind, LabEntry, NodeEntry, Register
+from rcfail.practice.lab.register import NOBODY_YET, LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.practice.lab.up import start_node
 from rcfail.practice.lab.wish import option_of

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rcfail.errors import LabFault
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Partition, Way
+from rcfail.practice.lab.damage import Partition, Way
+from rcfail.practice.lab.register import LabEntry, NodeEntry
 
 
 def walls_of(entry: LabEntry, partition: Partition) -> Iterator[str]:

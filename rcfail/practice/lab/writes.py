@@ -10,9 +10,10 @@ from pathlib import Path
 from rcfail.cluster.nouns import SLOT_COUNT, Belief
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import LabFault, UsageFault
+from rcfail.practice.lab.damage import Refusal, WriteStop
 from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
-from rcfail.practice.lab.register import LabEntry, NodeEntry, Refusal, Register, WriteStop
+from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.wire.refusals import Refusal as Refused
 

@@ -105,4 +105,7 @@ def near(snapshot: Snapshot, word: str) -> tuple[str, ...]:
     for node in snapshot.nodes.values():
         words |= {node.short, *_addresses(node)}
     _, rest = _split(word)
+    if rest.isdecimal() and len(rest) <= 5:  # a port alone: of whom?
+        ported = sorted(each for each in words if each.endswith(f":{rest}"))
+        return tuple(ported[:_MOST_NEAR])
     return tuple(get_close_matches(rest.lower(), sorted(words), n=_MOST_NEAR, cutoff=0.6))

@@ -39,10 +39,12 @@ class Succession:
     empty: bool = False
 
 
-def succession(snapshot: Snapshot, shard: Shard, lost: Collection[NodeId], failed_primaries: int) -> Succession:
+def succession(
+    snapshot: Snapshot, shard: Shard, lost: Collection[NodeId], failed_primaries: int, timeouts_ms: Span
+) -> Succession:
     """The election in a shard whose primary is lost, or dead already. `failed_primaries` are all that fail with it.
 
-    A majority of the voters is taken to be left.
+    `timeouts_ms` are the smallest and the greatest node timeout. A majority of the voters is taken to be left.
     """
     standing = [each for each in candidates(snapshot, shard, lost) if not each.has(Obstacle.DEAD)]
     able = [each for each in standing if each.eligible is Known.YES]
@@ -56,7 +58,7 @@ def succession(snapshot: Snapshot, shard: Shard, lost: Collection[NodeId], faile
         Known.YES if able else Known.UNKNOWN,
         tuple(each.node_id for each in (*rivals, *perhaps)),
         refused,
-        _delay_ms(snapshot, shard, rivals or perhaps, failed_primaries),
+        _delay_ms(snapshot, shard, rivals or perhaps, failed_primaries, timeouts_ms),
         any(each.empty for each in rivals),
     )
 
@@ -87,13 +89,14 @@ def _server(snapshot: Snapshot, node_id: NodeId) -> Server:
     return vitals.server if vitals else Server()
 
 
-def _delay_ms(snapshot: Snapshot, shard: Shard, rivals: Sequence[Candidate], failed_primaries: int) -> Span:
+def _delay_ms(
+    snapshot: Snapshot, shard: Shard, rivals: Sequence[Candidate], failed_primaries: int, timeouts_ms: Span
+) -> Span:
     """The first to ask wins. Each sibling that is still listed may count as ahead of it, also one that is lost too."""
-    timeouts = node_timeouts_ms(snapshot)
     servers = [_server(snapshot, each.node_id) for each in rivals]
     ranked = sum(1 for node in snapshot.replicas_of(shard) if not bars_failover(node)) - 1
-    least = min(least_election_delay_ms(server, timeouts[0], 0) for server in servers)
-    most = max(election_delay_ms(server, timeouts[1], max(0, ranked), failed_primaries) for server in servers)
+    least = min(least_election_delay_ms(server, timeouts_ms[0], 0) for server in servers)
+    most = max(election_delay_ms(server, timeouts_ms[1], max(0, ranked), failed_primaries) for server in servers)
     return least, most
 
 
@@ -104,12 +107,12 @@ def node_timeouts_ms(snapshot: Snapshot) -> Span:
     return min(known), max(known)
 
 
-def outage_ms(snapshot: Snapshot, delay_ms: Span, *, already: bool) -> Span:
+def outage_ms(timeouts_ms: Span, delay_ms: Span, *, already: bool) -> Span:
     """From the loss of a primary until its successor serves.
 
     A node is suspected when it owes an answer for one node timeout, and it is asked at latest when the last answer
     is half of one old; the voters tell each other within another half (clusterCron). `already`: it is dead now,
     and part of that has passed.
     """
-    least, most = node_timeouts_ms(snapshot)
+    least, most = timeouts_ms
     return (0 if already else least + delay_ms[0]), 2 * most + delay_ms[1] + SLACK_MS

@@ -27,12 +27,13 @@ class Foresight:
         self._owning = tuple(shard for shard in snapshot.shards if shard.slots)
         unowned = tuple((part.first, part.last) for part in snapshot.stretches if part.owner is None)
         self._unowned = unowned if snapshot.groups else ()  # nobody's table tells nothing of owners
+        self._timeouts_ms = node_timeouts_ms(snapshot)
+        self._collide = any(elections_collide(view.vitals.server) for view in snapshot.views)
+        self._dead = frozenset(node.node_id for node in snapshot.nodes.values() if node.alive is Known.NO)
         self._timeout_known = any(view.vitals.config.node_timeout_ms for view in snapshot.views)
         # Dead, or given up by the majority: a primary may answer us and yet be cut off from the others.
         self._down = frozenset(
-            shard.primary_id
-            for shard in self._owning
-            if awaited(snapshot, shard) or snapshot.nodes[shard.primary_id].alive is Known.NO
+            shard.primary_id for shard in self._owning if awaited(snapshot, shard) or shard.primary_id in self._dead
         )
         self._untouched: dict[NodeId, ShardAfter] = {}
         self.now = self.after(NOBODY)
@@ -72,21 +73,19 @@ class Foresight:
         telling = [voter for voter in left if voter in votes.reachable]
         if votes.quorum is Known.YES and len(telling) >= votes.needed:
             return len(left), Known.YES
-        possible = sum(1 for voter in votes.voters if voter not in gone and not self._dead(voter))
+        possible = sum(1 for voter in votes.voters if voter not in gone and voter not in self._dead)
         if votes.quorum is Known.NO or possible < votes.needed:
             return len(left), Known.NO
         if votes.quorum is Known.YES and len(left) < votes.needed:
             return len(left), Known.NO
         return len(left), Known.UNKNOWN
 
-    def _dead(self, node_id: NodeId) -> bool:
-        return self._snapshot.nodes[node_id].alive is Known.NO
-
     def _shard_after(self, shard: Shard, gone: frozenset[NodeId], standing: Known, failed: int) -> ShardAfter:
-        members = (shard.primary_id, *shard.replica_ids)
-        lost = tuple(each for each in members if each in gone and not self._dead(each))
-        if not lost and shard.primary_id not in self._down and shard.primary_id in self._untouched:
+        calm = gone.isdisjoint((shard.primary_id, *shard.replica_ids)) and shard.primary_id not in self._down
+        if calm and shard.primary_id in self._untouched:
             return self._untouched[shard.primary_id]
+        members = (shard.primary_id, *shard.replica_ids)
+        lost = tuple(each for each in members if each in gone and each not in self._dead)
         living = len(self._copies(shard, gone))
         after = ShardAfter(
             shard.primary_id,
@@ -109,7 +108,7 @@ class Foresight:
         self, shard: Shard, gone: frozenset[NodeId], standing: Known, failed: int, after: ShardAfter
     ) -> ShardAfter:
         """The shard after its election, or why there is none."""
-        found = succession(self._snapshot, shard, gone, failed)
+        found = succession(self._snapshot, shard, gone, failed, self._timeouts_ms)
         fate = _fate(found, standing)
         after = replace(after, fate=fate, contenders=found.contenders, reasons=found.refused)
         if fate is Fate.STUCK:
@@ -121,7 +120,7 @@ class Foresight:
         chosen = [self._snapshot.nodes[each] for each in found.contenders]
         return replace(
             after,
-            outage_ms=outage_ms(self._snapshot, found.delay_ms, already=already),
+            outage_ms=outage_ms(self._timeouts_ms, found.delay_ms, already=already),
             delay_ms=found.delay_ms,
             behind_bytes=lag_of(self._snapshot, first).behind_bytes,
             linked=said is not None and said.link_up is True,
@@ -143,20 +142,20 @@ class Foresight:
 
     def _coverage(self, gone: frozenset[NodeId]) -> Known:
         """Whether primaries stop when slots are out: YES when any that is left says so, for it stops itself."""
+        left = (self._snapshot.nodes[voter] for voter in self._snapshot.electorate.voters if voter not in gone)
         said = {
             node.vitals.config.require_full_coverage if node.vitals else None
-            for node in self._snapshot.nodes.values()
-            if node.node_id not in gone and node.slots and node.alive is not Known.NO
+            for node in left
+            if node.node_id not in self._dead
         }
         if True in said:
             return Known.YES
         return Known.NO if said == {False} else Known.UNKNOWN
 
     def _retry_ms(self, elected: Collection[ShardAfter]) -> int | None:
-        servers = [view.vitals.server for view in self._snapshot.views]
-        if len(elected) < 2 or not any(map(elections_collide, servers)):
+        if len(elected) < 2 or not self._collide:
             return None
-        return vote_again_after_ms(node_timeouts_ms(self._snapshot)[1])
+        return vote_again_after_ms(self._timeouts_ms[1])
 
 
 def _fate(found: Succession, standing: Known) -> Fate:

@@ -106,3 +106,8 @@ def test_an_ipv6_host_with_and_without_brackets() -> None:
 def test_near_words_are_offered(word: str, expected: str) -> None:
     assert expected in near(SNAPSHOT, word)
     assert near(SNAPSHOT, "nothing-like-it-at-all") == ()
+
+
+def test_a_port_alone_is_answered_with_addresses() -> None:
+    assert near(SNAPSHOT, "8001") == ("127.50.3.1:8001",)
+    assert near(SNAPSHOT, "9999") == ()

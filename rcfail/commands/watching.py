@@ -155,6 +155,7 @@ class _Picture:
         self._history: deque[Line] = deque(maxlen=_REMEMBERED)
         self._last: tuple[Round, Outcome] | None = None
         self._drawing = False
+        self._due = False
 
     def tell(self, seen: Round, answer: Outcome) -> None:
         stamp = clock_stamp(seen.at_unix_ms)
@@ -164,17 +165,25 @@ class _Picture:
         self.redraw()
 
     def redraw(self) -> None:
-        """Also from a signal: not while a picture is being drawn, and the next one comes soon."""
-        if self._drawing or self._last is None:
+        """Also from a signal; one that comes while a picture is being drawn is heeded after it."""
+        self._due = True
+        if self._drawing:
             return
         self._drawing = True
         try:
-            self._screen.measure()
-            seen, answer = self._last
-            body = answer.text(self._screen.width) if seen.seen else _unseen(seen)
-            self._screen.draw(composed(body, tuple(self._history), self._status(seen), self._screen.height))
+            while self._due:
+                self._due = False
+                self._draw()
         finally:
             self._drawing = False
+
+    def _draw(self) -> None:
+        if self._last is None:
+            return
+        seen, answer = self._last
+        self._screen.measure()
+        body = answer.text(self._screen.width) if seen.seen else _unseen(seen)
+        self._screen.draw(composed(body, tuple(self._history), self._status(seen), self._screen.height))
 
     def end(self, answer: Outcome) -> Outcome:
         """The whole last page, as `rcfail health` prints it, and all that happened."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import IO
 
@@ -25,6 +26,7 @@ SMALLEST = 4
 """Lines that are drawn on the smallest terminal."""
 
 _NARROWEST, _WIDEST = 40, 120
+_USUAL_SIZE = os.terminal_size((80, 24))
 
 
 class Screen:
@@ -69,7 +71,7 @@ class Screen:
     def erase(self) -> None:
         """Take the picture away, so that the last words can stand in its place."""
         if self._half_drawn:
-            self._file.write(f"{_PLAIN}{_WRAP_LONG_LINES}\n")
+            self._file.write(f"{_PLAIN if self._color else ''}{_WRAP_LONG_LINES}\n")
         elif self._drawn:
             self._file.write(f"\r{_UP.format(self._drawn)}{_CLEAR_BELOW}")
         self._file.flush()
@@ -83,10 +85,11 @@ class Screen:
         return [painted(each) for each in picture]
 
     def _measure(self) -> os.terminal_size:
-        try:
-            return os.get_terminal_size(self._file.fileno())
-        except (OSError, ValueError):
-            return os.terminal_size((80, 24))
+        with suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._file.fileno())
+            if size.columns and size.lines:  # a serial line does not know
+                return size
+        return _USUAL_SIZE
 
 
 def composed(body: Iterable[Line], history: Sequence[Line], status: Line, height: int) -> list[Line]:

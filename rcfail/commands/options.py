@@ -95,7 +95,7 @@ _TARGET = (
     _option("--ask-password", is_flag=True, help="Ask for the password on the terminal."),
     _option(
         "--zone",
-        "zones",
+        "zone_rules",
         multiple=True,
         metavar="PATTERN=ZONE",
         help="Nodes of this address, network, host name or id are in that zone; repeat it, the first that fits counts.",

@@ -45,7 +45,7 @@ class Flags:
     output: str | None = None
     output_file: str | None = None
     no_color: bool = False
-    zones: tuple[str, ...] = ()
+    zone_rules: tuple[str, ...] = ()
     tls: bool | None = None
     cacert: str | None = None
     cacertdir: str | None = None
@@ -65,6 +65,8 @@ def load(flags: Flags, env: Mapping[str, str], config: str = "") -> Settings:
     """
     named, chosen_by = _named(flags, env, config)
     layers = Layers(flags, env, named)
+    if chosen_by:
+        layers.origins["cluster"] = chosen_by
     target = _target(layers, chosen_by)
     limits, zones, tls, natmap = _limits(layers), _zones(layers), tls_of(layers), _natmap(layers)
     wanted = Wanted(
@@ -140,7 +142,7 @@ def _natmap(layers: Layers) -> Natmap:
 def _zones(layers: Layers) -> ZoneLabels:
     """The labels of --zone, then those of the file. A host name or an address holds no `=`, a zone may."""
     rules: list[tuple[str, str]] = []
-    for text in layers.flags.zones:
+    for text in layers.flags.zone_rules:
         pattern, _, zone = text.partition("=")
         if fault := fault_in(pattern, zone):
             raise UsageFault(f"--zone {text} {fault}", _ZONE_HINT)
@@ -245,7 +247,7 @@ def _repeated(flags: Flags) -> Iterator[str]:
         ("--sni", flags.sni),
         ("--tls-verify", flags.tls_verify),
         *(("--natmap", rule) for rule in flags.natmap),
-        *(("--zone", rule) for rule in flags.zones),
+        *(("--zone", rule) for rule in flags.zone_rules),
     )
     for name, value in values:
         if value is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations
 from pathlib import Path
 
@@ -79,6 +79,12 @@ def test_every_command_takes_the_global_options(path: tuple[str, ...]) -> None:
     assert {option.name for option in GLOBAL_OPTIONS} <= names
     own = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
     assert not own & {name for option in GLOBAL_OPTIONS for name in option.opts}, "an own option hides a global one"
+    # click keeps one value a parameter, whatever the options are called.
+    assert not names_of(command.params) & names_of(GLOBAL_OPTIONS), "an own parameter shares its name with a global one"
+
+
+def names_of(params: Iterable[click.Parameter]) -> set[str | None]:
+    return {param.name for param in params}
 
 
 def test_the_list_of_commands_names_them_all(capsys: Capsys) -> None:

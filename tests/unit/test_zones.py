@@ -78,12 +78,12 @@ def test_a_node_is_met_also_by_where_we_reach_it() -> None:
 @pytest.mark.parametrize("text", ["", "=", "a=", "=b", "a", "10.1.0.0/33=x", "a b=x", "a=x ", "a=\x1b[1m"])
 def test_a_label_that_cannot_be_meant(text: str) -> None:
     with pytest.raises(UsageFault, match="--zone") as fault:
-        load(Flags(zones=(text,)), {})
+        load(Flags(zone_rules=(text,)), {})
     assert "--zone" in fault.value.hint
 
 
 def test_labels_from_the_command_line_keep_their_order() -> None:
-    labels = load(Flags(zones=("10.1.*=east", "*=rest=1")), {}).zones
+    labels = load(Flags(zone_rules=("10.1.*=east", "*=rest=1")), {}).zones
     assert labels.rules == (("10.1.*", "east"), ("*", "rest=1"))
     assert all(fault_in(*rule) == "" for rule in labels.rules)
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "probe": Entry("probe:probe", "Ask one node about itself: is it alive, is it ready (for Kubernetes)."),
     "runbook": Entry("runbook:runbook", "List the runbook pages, or show one."),
     "record": Entry("record:record", "Save what the cluster says, to be judged again offline."),
+    "config": Entry("config:config", "Show the named clusters and all settings, and try them."),
     "acl": Entry("acl:acl", "Print the least ACL user that rcfail needs, to look or to operate."),
     "lab": Entry("lab:lab", "Run a practice cluster of real servers on this machine, and break it."),
     "demo": Entry("demo:demo", "Watch a failover of a real cluster on this machine, start to end."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from rcfail.wire.tls import Guard
 
 _ANSWER_WITHIN_S = 2.0
+# A change is often written to nodes.conf, with an fsync, before it is answered (clusterSaveConfig): slow on a busy disk.
+_CHANGE_WITHIN_S = 10.0
+_CONNECT_WITHIN_S = 1.0
 
 
 class Talk:
@@ -32,20 +36,22 @@ class Talk:
     def __init__(
         self, credentials: Credentials = NOBODY, clock: Clock = SYSTEM_CLOCK, guard: Guard | None = None
     ) -> None:
-        bounds = Bounds(connect_s=1.0, read_s=_ANSWER_WITHIN_S)
-        self._door = Door(credentials, bounds, clock, guard=guard)
+        asking = Bounds(connect_s=_CONNECT_WITHIN_S, read_s=_ANSWER_WITHIN_S)
+        self._door = Door(credentials, asking, clock, guard=guard)
+        self._telling = Door(credentials, replace(asking, read_s=_CHANGE_WITHIN_S), clock, guard=guard)
         self._clock = clock
         self._reader = NodesReader()
 
     def ask(self, node: NodeEntry, *commands: Command) -> tuple[Reply, ...]:
         """One reply or Refusal for each command. Never raises."""
         self._meet(node)
-        return self._door.read(node.endpoint, commands, deadline=self._deadline())
+        return self._door.read(node.endpoint, commands, deadline=self._deadline(_ANSWER_WITHIN_S))
 
     def tell(self, node: NodeEntry, *command: str | int) -> Reply:
         """Send one changing command once, to this very node. Raises LabFault when it says no or nothing."""
         self._meet(node)
-        reply = self._door.say(node.endpoint, command, expect_id=node.node_id or None, deadline=self._deadline())
+        deadline = self._deadline(_CHANGE_WITHIN_S)
+        reply = self._telling.say(node.endpoint, command, expect_id=node.node_id or None, deadline=deadline)
         if isinstance(reply, Refusal):
             said = reply.text or reply.kind.value
             verb = "refused" if reply.silence is None else "gave no answer to"
@@ -65,10 +71,11 @@ class Talk:
 
     def _meet(self, node: NodeEntry) -> None:
         """A certificate may be for the name that a node announces, or for its address."""
-        self._door.names.learn(node.endpoint, node.host, node.hostname)
+        for door in (self._door, self._telling):
+            door.names.learn(node.endpoint, node.host, node.hostname)
 
-    def _deadline(self) -> Deadline:
-        return Deadline.after(_ANSWER_WITHIN_S + 1.0, self._clock)
+    def _deadline(self, within_s: float) -> Deadline:
+        return Deadline.after(_CONNECT_WITHIN_S + within_s, self._clock)
 
 
 def talk_to(entry: LabEntry, clock: Clock = SYSTEM_CLOCK) -> Talk:

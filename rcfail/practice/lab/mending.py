@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rcfail.clock import Deadline, poll
@@ -16,6 +17,7 @@ from rcfail.practice.lab.status import LabStatus, look_at
 from rcfail.practice.lab.talk import talk_to
 
 _POLL_S = 0.1
+_LINKS_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,26 @@ def _mend_replication(register: Register, name: str) -> Iterator[str]:
 
 
 def _close_slots(register: Register, name: str) -> Iterator[str]:
-    for slot in sorted(_open_slots(register.read(name))):
+    slots = sorted(_open_slots(register.read(name)))
+    if slots:
+        _await_links(register, name)
+    for slot in slots:
         yield _line(tables.close_slot(register, name, slot))
+
+
+def _await_links(register: Register, name: str) -> None:
+    """Wait until no replica says that its link is down, or for as long as that mostly takes.
+
+    Valkey from 8.0 on keeps open slots on replicas too, and they are closed there only by what comes over that link.
+    """
+    with suppress(OutOfTime):
+        poll(
+            lambda: any(node.link_up is False for node in look_at(register, name).nodes),
+            lambda down: not down,
+            deadline=Deadline.after(_LINKS_WITHIN_S),
+            every_s=_POLL_S,
+            waiting_for="the links of all replicas",
+        )
 
 
 def _open_slots(entry: LabEntry) -> set[int]:

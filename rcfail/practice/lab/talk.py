@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rcfail.wire.tls import Guard
 
 _ANSWER_WITHIN_S = 2.0
-# A change is often written to nodes.conf, with an fsync, before it is answered (clusterSaveConfig): slow on a busy disk.
+# A change is often written to nodes.conf, with an fsync, before it is answered (clusterSaveConfig).
 _CHANGE_WITHIN_S = 10.0
 _CONNECT_WITHIN_S = 1.0
 

@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def loaded(config: Path, flags: Flags = Flags(cluster="prod"), **env: str) -> Settings:  # noqa: B008
+def loaded(config: Path, flags: Flags = Flags(cluster="prod"), /, **env: str) -> Settings:  # noqa: B008
     return load(flags, {"RCFAIL_CONFIG": str(config), **env})
 
 

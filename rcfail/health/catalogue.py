@@ -37,7 +37,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("partition", "nodes stand on sides that hear nothing of each other", _C, _ALL, True),
     # Whether slots that are out come back by themselves
     Entry("foreign-cluster", "nodes of another cluster answered", _U, _ALL),
-    Entry("quorum-lost", "no majority of the voters stands together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
+    Entry("quorum-lost", "no majority of the voters is seen to stand together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
     Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
     Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
     # Slots
@@ -96,6 +96,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("primaries-concentrated", "one host or zone leads far more than its share", _W, ()),
     Entry("placement-unknown", "which nodes share a machine cannot be told", _I, ()),
     # How the nodes are set up
+    Entry("failover-unprepared", "a failover would work, and its shard would not", _W, _FAILOVER),
     Entry("config-drift", "settings of the cluster differ between nodes", _W, ()),
     Entry("version-bug", "a node runs a version with a known fault", _W, (), False, False),
     Entry("backlog-too-small", "a short absence costs a full copy", _I, ()),

@@ -50,6 +50,18 @@ def test_what_is_missing_is_named() -> None:
     assert "2 of 3 voters stand together and 2 are needed; missing: 127.50.2.1:7000" in found.evidence
 
 
+@pytest.mark.parametrize(("dead", "beyond"), [("ab", True), ("a", False)])
+def test_silent_voters_that_would_be_a_majority_may_be_one_beyond_a_cut(dead: str, beyond: bool) -> None:
+    world = World.of(3, 1)
+    for letter in "ab":
+        world.kill(letter, False)
+    if dead == "a":
+        world["b"].silence = None
+    (found,) = findings(world)
+    assert found.code == "quorum-lost"
+    assert ("majority there" in found.consequence) is beyond
+
+
 @pytest.mark.parametrize("agreed", [True, False])
 def test_two_of_three_voters_dead_is_a_lost_quorum(agreed: bool) -> None:
     world = World.of(3, 1)

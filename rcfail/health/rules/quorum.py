@@ -32,10 +32,7 @@ def quorum_lost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         Severity.CRITICAL if lost else Severity.UNKNOWN,
         CLUSTER,
         _lost_evidence(snapshot),
-        "No failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
-        "all commands on keys."
-        if lost
-        else "It cannot be told whether a majority of them stands together.",
+        _lost_consequence(snapshot) if lost else "It cannot be told whether a majority of them stands together.",
         _lost_hint(snapshot),
     )
 
@@ -54,6 +51,22 @@ def _lost_evidence(snapshot: Snapshot) -> str:
         f"{votes.needed} of {total} must stand together, and the largest group that we see is {len(votes.side)} "
         f"({named(snapshot, votes.side)}); {len(votes.reachable)} gave us their view; apart, silent or dead: "
         f"{named(snapshot, apart)}"
+    )
+
+
+def _lost_consequence(snapshot: Snapshot) -> str:
+    here = (
+        "No failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
+        "all commands on keys."
+    )
+    votes = snapshot.electorate
+    beyond = [voter for voter in votes.voters if voter not in votes.side and snapshot.nodes[voter].view is None]
+    if len(beyond) < votes.needed:
+        return here
+    # Who is cut off together with us suspects them as we do: that looks the same as if they were dead.
+    return (
+        f"{here} That holds for the nodes that we see: should {named(snapshot, beyond)} live beyond a cut, they are a "
+        "majority there, go on, and replace what they miss."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -102,3 +103,25 @@ def test_ports_run_out_below_what_the_system_hands_out(monkeypatch: pytest.Monke
     with pytest.raises(LabFault, match="no free ports for a lab"):
         claim([0], None, frozenset, FREE)
     assert max(max(addresses._bases(None, 6)) + 5 + 10000 for _ in range(1)) <= 32767
+
+
+needs_ipv6 = pytest.mark.skipif(not is_free("::1", 0), reason="this system has no IPv6")
+
+
+@needs_ipv6
+def test_on_ipv6_nodes_differ_by_their_ports() -> None:
+    with claim([0, 1, 2], 8200, frozenset, FREE, ipv6=True) as one:
+        assert (one.octet, one.hosts, one.ports) == (None, ("::1",) * 3, (8200, 8201, 8202))
+        with pytest.raises(LabFault), claim([0], 8200, frozenset, FREE, ipv6=True):
+            pass
+    with socket.socket(socket.AF_INET6) as busy:
+        busy.bind(("::1", 8201))
+        with pytest.raises(LabFault, match="port 8201 on ::1 is busy"), claim([0, 1], 8200, frozenset, ipv6=True):
+            pass
+
+
+def test_a_system_without_ipv6_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_bind_error", lambda host, _: errno.EADDRNOTAVAIL if ":" in host else None)
+    with pytest.raises(LabFault, match="has no address ::1") as caught:
+        claim([0], None, frozenset, FREE, ipv6=True)
+    assert caught.value.hint == "Leave --ipv6 out."

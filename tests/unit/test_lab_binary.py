@@ -98,3 +98,44 @@ def test_a_server_that_never_says_its_version(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(binary, "_VERSION_WITHIN_S", 0.1)
     with pytest.raises(UsageFault, match="did not answer"):
         find_server(str(path))
+
+
+WITH_TLS = "Failed to load certificate: no such file"
+WITHOUT_TLS = (
+    "Bad directive or wrong number of arguments",  # Redis 6.2
+    "Missing implement of connection type tls",  # Redis 8.2, Valkey
+)
+
+
+def server_that_says(folder: Path, words: str, name: str = "redis-server", code: int = 1) -> Path:
+    """What a server prints for `--version`, and what when it is told to serve TLS with a missing certificate."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    version = "Redis server v=8.2.3 sha=0"
+    path.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{version}' && exit 0\necho '{words}'\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_tls_is_found_out_by_trying(tmp_path: Path) -> None:
+    assert find_server(str(server_that_says(tmp_path, WITH_TLS)), tls=True).version == (8, 2, 3)
+    for words in WITHOUT_TLS:
+        with pytest.raises(UsageFault, match="was built without TLS") as caught:
+            find_server(str(server_that_says(tmp_path, words)), tls=True)
+        assert "--server" in caught.value.hint
+
+
+def test_where_tls_is_asked_for_the_first_server_that_has_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = server_that_says(tmp_path / "bundled", WITHOUT_TLS[1])
+    monkeypatch.setattr(binary, "_bundled", lambda: str(bundled))
+    able = server_that_says(tmp_path / "path", WITH_TLS, name="valkey-server")
+    monkeypatch.setenv("PATH", f"{able.parent}:/bin:/usr/bin")
+    monkeypatch.setattr(binary, "_ON_PATH", ("valkey-server",))
+    assert find_server().path == str(bundled)
+    assert find_server(tls=True).path == str(able)
+    able.unlink()
+    with pytest.raises(LabFault, match="no server with TLS was found") as caught:
+        find_server(tls=True)
+    assert str(bundled) in caught.value.message

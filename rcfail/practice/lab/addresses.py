@@ -67,8 +67,11 @@ def claim(
     """Free addresses for nodes on the given hosts (numbers from 0). Client and bus port of each are tried by binding.
 
     `taken` gives the octets of labs that exist; it is asked while the addresses are already held, because
-    another lab may have been made just before. Raises LabFault when the ports are busy everywhere.
+    another lab may have been made just before. Raises LabFault when the ports are busy everywhere, or where `ipv6` is
+    asked for and there is none.
     """
+    if ipv6 and _bind_error(IPV6_ADDRESS, 0) is not None:
+        raise LabFault(f"this system has no address {IPV6_ADDRESS}", "Leave --ipv6 out.")
     busy = ""
     for base in _bases(base_port, len(host_of_node)):
         ports = tuple(range(base, base + len(host_of_node)))
@@ -164,12 +167,12 @@ def _hold(host: str, port: int) -> socket.socket | None:
 
 def _bind_error(host: str, port: int) -> int | None:
     """The errno of an attempt to bind as a server does: with SO_REUSEADDR, which passes over TIME_WAIT only."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            return error.errno
+    except OSError as error:
+        return error.errno
     return None
 
 

@@ -36,8 +36,10 @@ class ShardAfter:
     `lost` are its members that live and are lost now; who was dead before is not among them. `contenders` may
     be promoted, the likeliest first. `reasons` tell why nobody is, or why it cannot be told. `outage_ms` is how
     long its slots take no write. `behind_bytes` is how far the likeliest contender was behind; None: not known, or it
-    had no link (`linked` False). `replicas` are counted before and after; a replica without a link is none.
-    `starved`: what is left of it refuses writes, for min-replicas-to-write asks for more replicas.
+    had no link (`linked` False). `replicas` are counted before and after; a replica without a link is none, and one
+    that does not tell is counted as unseen. `starved`: what is left of it refuses writes, for min-replicas-to-write
+    asks for more replicas. `doubt`: whether a replica is left, or enough for writes, or whether the primary serves,
+    hangs on what was not seen.
     """
 
     primary_id: NodeId
@@ -53,6 +55,8 @@ class ShardAfter:
     empty: bool = False
     replicas_before: int = 0
     replicas_after: int = 0
+    replicas_unseen: int = 0
+    doubt: bool = False
     starved: bool = False
 
     @property
@@ -117,7 +121,13 @@ class Forecast:
     @property
     def bare(self) -> tuple[ShardAfter, ...]:
         """Shards that serve and have no replica left."""
-        return tuple(shard for shard in self.shards if not shard.out and not shard.replicas_after)
+        left = (shard for shard in self.shards if not shard.out)
+        return tuple(shard for shard in left if not shard.replicas_after and not shard.replicas_unseen)
+
+    @property
+    def doubtful(self) -> tuple[ShardAfter, ...]:
+        """Shards of which it cannot be told who serves them, or with what replicas."""
+        return tuple(shard for shard in self.shards if shard.fate is Fate.UNKNOWN or (shard.doubt and not shard.out))
 
     @property
     def paused_ms(self) -> Span | None:
@@ -142,7 +152,7 @@ def harm(forecast: Forecast) -> tuple[int, ...]:
         forecast.votes.standing is Known.NO,
         forecast.out_count,
         sum(shard.slot_count for shard in forecast.shards if shard.starved or shard.empty),
-        len(forecast.of_fate(Fate.UNKNOWN)),
+        len(forecast.doubtful),
         len(forecast.bare),
         -forecast.votes.spare,
         interrupted,

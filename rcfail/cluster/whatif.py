@@ -6,7 +6,7 @@ left. A node that is dead in the picture is dead in every forecast.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rcfail.cluster.dialect import elections_collide, vote_again_after_ms
@@ -86,22 +86,16 @@ class Foresight:
             return self._untouched[shard.primary_id]
         members = (shard.primary_id, *shard.replica_ids)
         lost = tuple(each for each in members if each in gone and each not in self._dead)
-        living = len(self._copies(shard, gone))
-        after = ShardAfter(
-            shard.primary_id,
-            shard.slots,
-            Fate.KEPT,
-            lost,
-            replicas_before=len(self._copies(shard, NOBODY)),
-            replicas_after=living,
-        )
+        before, _ = self._copies(shard, NOBODY, shard.primary_id)
+        after = ShardAfter(shard.primary_id, shard.slots, Fate.KEPT, lost, replicas_before=before)
         primary = self._snapshot.nodes[shard.primary_id]
         if shard.primary_id not in gone and shard.primary_id not in self._down:
+            after = self._with_replicas(after, shard, gone, (primary,))
             if primary.alive is Known.UNKNOWN:
                 return replace(after, fate=Fate.UNKNOWN, reasons=((primary.node_id, ("it does not answer us",)),))
-            return replace(after, starved=self._starved((primary,), living))
+            return replace(after, doubt=after.doubt or primary.view is None)
         if not survivors(self._snapshot, shard, gone):
-            return replace(after, fate=Fate.GONE, replicas_after=0)
+            return replace(after, fate=Fate.GONE)
         return self._succeeded(shard, gone, standing, failed, after)
 
     def _succeeded(
@@ -112,33 +106,51 @@ class Foresight:
         fate = _fate(found, standing)
         after = replace(after, fate=fate, contenders=found.contenders, reasons=found.refused)
         if fate is Fate.STUCK:
-            return replace(after, contenders=())
+            left, unseen = self._copies(shard, gone, shard.primary_id)
+            return replace(after, contenders=(), replicas_after=left, replicas_unseen=unseen)
         already = shard.primary_id in self._down
         first = self._snapshot.nodes[found.contenders[0]]
         said = first.vitals.replication if first.vitals else None
-        replicas = max(0, after.replicas_after - 1)
         chosen = [self._snapshot.nodes[each] for each in found.contenders]
         return replace(
-            after,
+            self._with_replicas(after, shard, gone, chosen),
             outage_ms=outage_ms(self._timeouts_ms, found.delay_ms, already=already),
             delay_ms=found.delay_ms,
             behind_bytes=lag_of(self._snapshot, first).behind_bytes,
             linked=said is not None and said.link_up is True,
             empty=found.empty,
-            replicas_after=replicas,
-            starved=self._starved(chosen, replicas),
         )
 
-    def _copies(self, shard: Shard, gone: frozenset[NodeId]) -> tuple[Node, ...]:
-        """Replicas that live and do not say that they have no link; to a primary that is down nobody has one."""
-        living = (node for node in survivors(self._snapshot, shard, gone) if node.node_id != shard.primary_id)
-        down = shard.primary_id in self._down
-        return tuple(node for node in living if down or not (node.vitals and node.vitals.replication.link_up is False))
+    def _with_replicas(
+        self, after: ShardAfter, shard: Shard, gone: frozenset[NodeId], serving: Sequence[Node]
+    ) -> ShardAfter:
+        """The replicas below whoever serves afterwards, likeliest first, and whether they are enough for writes.
 
-    def _starved(self, serving: Iterable[Node], replicas: int) -> bool:
-        """min-replicas-to-write refuses writes with fewer replicas (NOREPLICAS); 0 switches it off."""
-        wanted = (node.vitals.config.min_replicas_to_write for node in serving if node.vitals)
-        return any(each is not None and each > replicas for each in wanted)
+        min-replicas-to-write refuses writes with fewer replicas (NOREPLICAS); 0 switches it off.
+        """
+        left, unseen = self._copies(shard, gone, serving[0].node_id)
+        said = [node.vitals.config.min_replicas_to_write if node.vitals else None for node in serving]
+        wanted = max((each for each in said if each is not None), default=0)
+        return replace(
+            after,
+            replicas_after=left,
+            replicas_unseen=unseen,
+            starved=wanted > left + unseen,
+            doubt=left + unseen >= wanted > left or (left == 0 and unseen > 0),
+        )
+
+    def _copies(self, shard: Shard, gone: frozenset[NodeId], serving: NodeId) -> tuple[int, int]:
+        """How many replicas below `serving` live with their link up, and how many do not tell.
+
+        One that says that it has no link is neither. To a primary that is down nobody has one: there all that answer
+        count.
+        """
+        apart = {shard.primary_id, serving}
+        living = [node for node in survivors(self._snapshot, shard, gone) if node.node_id not in apart]
+        if shard.primary_id in self._down:
+            return sum(1 for node in living if node.view), sum(1 for node in living if not node.view)
+        links = [node.vitals.replication.link_up if node.vitals else None for node in living]
+        return links.count(True), links.count(None)
 
     def _coverage(self, gone: frozenset[NodeId]) -> Known:
         """Whether primaries stop when slots are out: YES when any that is left says so, for it stops itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcfail.cluster.forecast import Fate, Forecast, Stop, harm
+from rcfail.cluster.forecast import Forecast, Stop, harm
 from rcfail.cluster.placement import Place, PlaceKind, places
 from rcfail.cluster.snapshot import Known, Snapshot
 from rcfail.cluster.whatif import Foresight
@@ -18,7 +18,7 @@ def judged(forecast: Forecast) -> Verdict:
     lost_writes = any(shard.starved or shard.empty for shard in forecast.shards)
     if forecast.out or forecast.votes.standing is Known.NO or lost_writes:
         return Verdict.CRITICAL
-    if forecast.of_fate(Fate.UNKNOWN) or forecast.stop is Stop.UNKNOWN or not forecast.shards:
+    if forecast.doubtful or forecast.stop is Stop.UNKNOWN or not forecast.shards:
         return Verdict.UNKNOWN
     return Verdict.WARNING if forecast.bare or forecast.votes.spare < 1 else Verdict.OK
 

@@ -77,6 +77,8 @@ def _shard(shard: ShardAfter) -> Json:
         "empty": shard.empty,
         "replicas_before": shard.replicas_before,
         "replicas_after": shard.replicas_after,
+        "replicas_unseen": shard.replicas_unseen,
+        "doubt": shard.doubt,
         "writes_refused": shard.starved,
     }
 

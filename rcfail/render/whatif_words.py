@@ -40,6 +40,8 @@ def _effects(forecast: Forecast) -> Iterator[str]:
         yield f"{_slots(stuck)} stay without a primary"
     if unknown := forecast.of_fate(Fate.UNKNOWN):
         yield f"who serves {_slots(unknown)} cannot be told"
+    if doubt := tuple(shard for shard in forecast.doubtful if shard.fate is not Fate.UNKNOWN):
+        yield f"what protects {_slots(doubt)} cannot be told"
     if emptied := tuple(shard for shard in forecast.shards if shard.empty):
         yield f"{_slots(emptied)} lose their data: a replica without any is elected"
     if starved := tuple(shard for shard in forecast.shards if shard.starved):
@@ -163,7 +165,7 @@ def risk_text(shard: ShardAfter) -> str:
 
 
 def replicas_text(shard: ShardAfter) -> str:
-    before = "was" if shard.replicas_before == 1 else "were"
-    if shard.replicas_after:
-        return f"{counted(shard.replicas_after, 'replica')} left, there {before} {shard.replicas_before}"
-    return f"no replica left, there {before} {shard.replicas_before or 'none'}"
+    before = f"there {'was' if shard.replicas_before == 1 else 'were'} {shard.replicas_before or 'none'}"
+    left = counted(shard.replicas_after, "replica") if shard.replicas_after else "no replica"
+    unseen = f" for sure, and {shard.replicas_unseen} that could not be asked" if shard.replicas_unseen else ""
+    return f"{left} left{unseen}; {before}"

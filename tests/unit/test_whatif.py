@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcfail.cluster.forecast import Fate, Forecast, ShardAfter, Stop
 from rcfail.cluster.nouns import NodeId
@@ -177,7 +179,45 @@ def test_a_replica_that_is_silent_to_us_leaves_it_open() -> None:
     found = after(world, "a")
     assert shard(found, "a").fate is Fate.UNKNOWN
     assert judged(found) is Verdict.UNKNOWN
-    assert judged(after(world, "b1")) is Verdict.WARNING
+    assert judged(after(world, "b1")) is Verdict.UNKNOWN, "whether it is a replica in sync was not seen"
+    assert shard(after(world), "a").replicas_unseen == 1
+
+
+def test_a_replica_that_stays_is_counted_also_where_another_without_link_is_elected() -> None:
+    world = World.of(3, 2)
+    world["a1"].info |= {"master_link_status": "down", "master_link_down_since_seconds": "5"}
+    world["a1"].info["master_last_io_seconds_ago"] = "-1"
+    world["a2"].config["cluster-replica-no-failover"] = "yes"
+    found = shard(after(world, "a"), "a")
+    assert (found.contenders, found.replicas_before, found.replicas_after) == (ids("a1"), 1, 1)
+
+
+_LETTERS = ["a", "b", "c", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+@given(
+    lost=st.sets(st.sampled_from(_LETTERS), max_size=4),
+    silent=st.sets(st.sampled_from(_LETTERS), max_size=6),
+    dead=st.sets(st.sampled_from(_LETTERS), max_size=2),
+    unlinked=st.sets(st.sampled_from(_LETTERS[3:]), max_size=3),
+)
+def test_what_is_not_seen_never_makes_it_better(
+    lost: set[str], silent: set[str], dead: set[str], unlinked: set[str]
+) -> None:
+    verdicts = []
+    for quiet in (set[str](), silent):
+        world = World.of(3, 2)
+        for letter in dead:
+            world.kill(letter)
+        for letter in unlinked - dead:
+            world[letter].info |= {"master_link_status": "down", "master_last_io_seconds_ago": "-1"}
+            world[letter].info["master_link_down_since_seconds"] = "900"
+        for letter in quiet - dead:
+            world[letter].silence = SilenceReason.CONNECT_TIMEOUT
+        verdicts.append(judged(after(world, *lost)))
+    seen, unseen = verdicts
+    assert unseen is not Verdict.OK or seen is Verdict.OK
+    assert unseen is not Verdict.WARNING or seen in (Verdict.OK, Verdict.WARNING)
 
 
 def test_voters_that_are_silent_to_us_leave_the_quorum_open() -> None:

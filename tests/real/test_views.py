@@ -274,7 +274,7 @@ def test_two_takeovers_on_two_sides_take_one_epoch(lab: LabMaker) -> None:
     one.heal()
     one.wait(lambda: suspicion_is_over(one), "all to hear each other", TIMEOUT_S)
     one.wait(lambda: all_agree(one), "all to agree", TIMEOUT_S)
-    # Which of them leads in the end cannot be told: the side with the majority held both for failed, and until that flag
+    # Who leads in the end cannot be told: the side with the majority held both for failed, and until that flag
     # goes, a replica of the winner may be voted in.
     assert not {*PARTED, "slots-disputed"} & set(health_of(one, "--wait", "30s").codes)
 

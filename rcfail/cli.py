@@ -49,6 +49,8 @@ def run(args: Sequence[str]) -> ExitCode:
 
 def _run(args: Sequence[str], started_s: float) -> ExitCode | None:
     """None when there was help to show, and nothing else."""
+    if "_RCFAIL_COMPLETE" in os.environ:
+        return _completed()
     try:
         from rcfail.commands.options import Given
 
@@ -64,6 +66,16 @@ def _run(args: Sequence[str], started_s: float) -> ExitCode | None:
     except Exception as error:  # noqa: BLE001  the last net: Python's own code 1 would read as WARNING
         _say(f"rcfail: error: {type(error).__name__}: {error}\nhint: Is the installation whole? python -m pip check\n")
         return ExitCode.INTERNAL
+
+
+def _completed() -> ExitCode:
+    """Answer a shell that completes a line. Nothing that goes wrong may disturb whoever is typing."""
+    with suppress(Exception, KeyboardInterrupt):
+        from rcfail.commands.completion import answer
+
+        sys.stdout.write(answer(os.environ))
+        sys.stdout.flush()
+    return ExitCode.OK
 
 
 def _outcome(args: Sequence[str], given: Given) -> Outcome | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from rcfail.commands.codes import known_code
-from rcfail.commands.options import Verb
+from rcfail.commands.options import Verb, completed_by
 from rcfail.exits import ExitCode
 from rcfail.health.catalogue import ENTRIES, Entry
 from rcfail.pages import page_of
@@ -20,7 +20,7 @@ _COLUMN = max(len(entry.code) for entry in ENTRIES) + 2
 
 
 @click.command(cls=Verb, example="rcfail explain slots-failed\nrcfail explain")
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=completed_by("codes"))
 def explain(code: str | None) -> Outcome:
     """Explain a finding: what it means, how to confirm it, what to do.
 

@@ -10,7 +10,7 @@ import click
 
 from rcfail.clock import SYSTEM_CLOCK
 from rcfail.commands.codes import known_code
-from rcfail.commands.options import Given, Verb, duration, settings_of
+from rcfail.commands.options import Given, Verb, completed_by, duration, settings_of
 from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
@@ -37,7 +37,13 @@ _SHORTEST_S = 0.1
     show_default=True,
     help="critical: a WARNING ends with code 0. UNKNOWN never does.",
 )
-@click.option("--ignore", multiple=True, metavar="CODE", help="Leave a finding out of the verdict; repeat it for more.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    shell_complete=completed_by("codes"),
+    help="Leave a finding out of the verdict; repeat it for more.",
+)
 @click.option("--min-replicas", type=_COUNT, help="Healthy replicas that a shard needs. [1]")
 @click.option("--max-lag-bytes", type=_COUNT, help="How far a replica may be behind. [half the backlog]")
 @click.option("--max-lag-s", type=_COUNT, help="For how long a replica may hear nothing. [10]")

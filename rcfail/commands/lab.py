@@ -10,7 +10,7 @@ from rcfail.commands.access import access_options
 from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.commands.lab_fault import fault
 from rcfail.commands.lab_pages import env_outcome, failed_outcome, list_outcome, lost_outcome, status_outcome
-from rcfail.commands.options import VerbGroup, duration
+from rcfail.commands.options import VerbGroup, completed_by, duration
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab.access import Access
 from rcfail.practice.lab.down import take_down
@@ -22,7 +22,7 @@ from rcfail.practice.lab.wish import Persistence, Wish
 from rcfail.render.inert import inert
 from rcfail.render.outcome import Outcome
 
-_name = click.argument("name", default="default")
+_name = click.argument("name", default="default", shell_complete=completed_by("labs"))
 
 
 @click.group(cls=VerbGroup, example='rcfail lab up\neval "$(rcfail lab env)"\nrcfail health\nrcfail lab down')

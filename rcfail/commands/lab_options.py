@@ -8,18 +8,21 @@ from typing import Any, TypeVar
 
 import click
 
-from rcfail.commands.options import duration
+from rcfail.commands.options import completed_by, duration
 from rcfail.practice.lab.register import Register, home_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def lab_option(command: F) -> F:
-    return click.option("--lab", "name", default="default", show_default=True, help="Which lab.")(command)
+    names = completed_by("labs")
+    return click.option(
+        "--lab", "name", default="default", show_default=True, shell_complete=names, help="Which lab."
+    )(command)
 
 
 def node_argument(command: F) -> F:
-    return click.argument("node")(command)
+    return click.argument("node", shell_complete=completed_by("lab_nodes"))(command)
 
 
 def wait_option(text: str) -> Callable[[F], F]:

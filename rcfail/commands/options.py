@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -65,6 +65,17 @@ def duration(text: str) -> float:
         raise click.BadParameter(str(error)) from None
 
 
+def completed_by(name: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """What a shell proposes at the place of a parameter: a function of `completers`, found when it is asked."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        from rcfail.commands import completers
+
+        return getattr(completers, name)(ctx, param, incomplete)
+
+    return complete
+
+
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
         ctx.ensure_object(Given).take(param.name, value)
@@ -81,10 +92,15 @@ _TARGET = (
         "seeds",
         multiple=True,
         metavar="HOST:PORT",
+        shell_complete=completed_by("addresses"),
         help="A node of the cluster; repeat it, or separate several by commas. [RCFAIL_SEEDS]",
     ),
     _option(
-        "-c", "--cluster", metavar="NAME", help="A cluster of the config file: rcfail config list. [RCFAIL_CLUSTER]"
+        "-c",
+        "--cluster",
+        metavar="NAME",
+        shell_complete=completed_by("clusters"),
+        help="A cluster of the config file: rcfail config list. [RCFAIL_CLUSTER]",
     ),
     _option("--user", metavar="NAME", help="The ACL user. [RCFAIL_USER]"),
     _option(
@@ -186,7 +202,7 @@ class VerbGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _name_command(ctx)
-        if not args:
+        if not args and not ctx.resilient_parsing:  # a shell may ask what could follow
             raise NoCommand(ctx)
         return super().parse_args(ctx, args)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from rcfail.commands.explain import finding_page
-from rcfail.commands.options import Verb
+from rcfail.commands.options import Verb, completed_by
 from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.catalogue import BY_CODE, RANK
@@ -24,7 +24,7 @@ _NEAR = 3
 
 
 @click.command(cls=Verb, example="rcfail runbook slots-failed\nrcfail runbook")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed_by("pages"))
 def runbook(name: str | None) -> Outcome:
     """List the runbook pages, or show one.
 

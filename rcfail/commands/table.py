@@ -32,6 +32,7 @@ COMMANDS = {
     "acl": Entry("acl:acl", "Print the least ACL user that rcfail needs, to look or to operate."),
     "lab": Entry("lab:lab", "Run a practice cluster of real servers on this machine, and break it."),
     "demo": Entry("demo:demo", "Watch a failover of a real cluster on this machine, start to end."),
+    "completion": Entry("completion:completion", "Print the script that completes rcfail's words in your shell."),
     "exit-codes": Entry("exit_codes:exit_codes", "List the exit codes and what they mean."),
 }
 

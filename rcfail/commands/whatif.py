@@ -12,7 +12,7 @@ from rcfail.cluster.lookup import Match, meanings, near
 from rcfail.cluster.placement import PlaceKind
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.cluster.whatif import Foresight
-from rcfail.commands.options import Verb, settings_of
+from rcfail.commands.options import Verb, completed_by, settings_of
 from rcfail.errors import UsageFault
 from rcfail.health.finding import Thresholds
 from rcfail.health.foresight import judged, trials
@@ -37,6 +37,7 @@ _MOST_MATCHES = 8
     "words",
     multiple=True,
     metavar="NODE|HOST|ZONE",
+    shell_complete=completed_by("members"),
     help="A node (id or its first digits, host:port), all nodes of a host (address or name), or of a zone; repeat it.",
 )
 @click.option("--all", "show_all", is_flag=True, help="Every shard, host and zone, also in a large cluster.")

@@ -156,12 +156,13 @@ def test_announced_ports_that_lead_nowhere_are_mapped(lab: LabMaker) -> None:
     for node in made.nodes:
         made.say(node, "CONFIG", "SET", "cluster-announce-port", str(node.port + shift))
     announced = {node.node_id: node.port + shift for node in made.nodes}
+    # Of itself Redis 6.2 goes on printing the port where it listens.
+    pairs = [(observer, node) for observer in made.nodes for node in made.nodes if observer != node]
     made.wait(
-        lambda: all(made.belief(observer, of=node).address.port == announced[node.node_id]
-                    for observer in made.nodes for node in made.nodes),
+        lambda: all(made.belief(observer, of=node).address.port == announced[node.node_id] for observer, node in pairs),
         "all nodes to know the announced ports",
         60,
-    )  # fmt: skip
+    )
     seed = str(made.nodes[0].endpoint)
     blind = ask("health", "-s", seed, *SMALL)
     assert blind.code in (ExitCode.CRITICAL, ExitCode.UNKNOWN)

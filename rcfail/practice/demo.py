@@ -71,7 +71,7 @@ class Played:
 def play(
     wish: Wish,
     register: Register,
-    looking_at: Callable[[tuple[Endpoint, ...]], Look],
+    looking_at: Callable[[LabEntry], Look],
     witness: Witness,
     clock: Clock,
 ) -> Played:
@@ -82,7 +82,7 @@ def play(
     witness.chapter(f"Form a cluster of {wish.node_count} real servers")
     entry = bring_up(wish, register, lambda text: witness.happened(Moment(None, "lab", wish.name, text)), clock)
     try:
-        return _Stage(entry, register, looking_at(entry.seeds), witness, clock).play()
+        return _Stage(entry, register, looking_at(entry), witness, clock).play()
     finally:
         witness.chapter("Clean up")
         take_down(register, entry.name)

@@ -36,6 +36,22 @@ def _leftovers(home: Path) -> list[str]:
     return found
 
 
+def test_the_story_of_a_secured_cluster(tls_server: ServerUnderTest, tmp_path: Path) -> None:
+    home = tmp_path / "labs"
+    words = ["--tls-only", "--acl", "--hostnames", "--server", tls_server.path, "--node-timeout", "1500ms"]
+    done = subprocess.run(
+        [*RCFAIL, "demo", *words], env=_environment(home), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done
+    assert "rcfail health says CRITICAL" in done.stdout
+    assert done.stdout.count("rcfail health says OK") == 2
+    assert ".localhost" in done.stdout
+    # Commands in hints reach this cluster, and name no password.
+    assert f"--cacert {home}" in done.stdout
+    assert "redis-cli -h" not in done.stdout
+    assert _leftovers(home) == []
+
+
 @pytest.mark.every_server
 def test_the_whole_story_is_told_and_ends_healthy(server: ServerUnderTest, tmp_path: Path) -> None:
     home = tmp_path / "labs"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -13,8 +12,8 @@ from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import Silence
 from rcfail.cluster.snapshot import Known
 from rcfail.cluster.view import view_of
-from rcfail.commands.options import Given, VerbGroup
-from rcfail.errors import UsageFault
+from rcfail.commands.options import Given, VerbGroup, default_config
+from rcfail.errors import RcfailError, UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health import probe as judge
 from rcfail.health.probe import Probed
@@ -23,14 +22,13 @@ from rcfail.render.outcome import ClusterName, Json, Outcome
 from rcfail.render.words import SILENCE_WORDS, severity_style
 from rcfail.session import deadline_of, open_bare_door, open_door
 from rcfail.settings.load import Flags, load
-from rcfail.settings.sections import Limits, Settings
+from rcfail.settings.sections import Limits, Settings, Tls
 from rcfail.settings.seeds import BadSeed, parse_seed
 
 DEADLINE_S = 2.0
 """A kubelet that runs out of patience counts a failure; less than this, and a busy machine would do the same."""
 
 _CODES = {Known.YES: ExitCode.OK, Known.NO: ExitCode.WARNING, Known.UNKNOWN: ExitCode.UNKNOWN}
-_TLS_FILES = ("RCFAIL_CACERT", "RCFAIL_CACERTDIR", "RCFAIL_CERT", "RCFAIL_KEY")
 _NODE = click.option(
     "--node",
     metavar="HOST:PORT",
@@ -58,7 +56,7 @@ def live(ctx: click.Context, node: str) -> Outcome:
     It says no only where nobody answers at all. Loading, a refused password, a script that runs long, CLUSTERDOWN and
     a certificate that has expired are answers: a restart mends none of them. No password is sent or read.
     """
-    endpoint, settings = _asked(ctx, node, bare=True)
+    endpoint, settings = _endpoint(ctx, node), _bare_settings(ctx)
     from rcfail.wire.probe import ping
 
     heard = ping(open_bare_door(settings), endpoint, deadline_of(settings))
@@ -76,7 +74,7 @@ def ready(ctx: click.Context, node: str, joined: bool) -> Outcome:
     by themselves. A node that has not joined yet is ready, for it may have to be to be joined; --joined turns that
     round, for clusters whose pods start in parallel and have their names before they are ready.
     """
-    endpoint, settings = _asked(ctx, node, bare=False)
+    endpoint, settings = _endpoint(ctx, node), _settings(ctx)
     from rcfail.wire.probe import ask_itself
 
     heard = ask_itself(open_door(settings), endpoint, deadline_of(settings))
@@ -86,41 +84,39 @@ def ready(ctx: click.Context, node: str, joined: bool) -> Outcome:
     return _outcome("ready", endpoint, said)
 
 
-def _asked(ctx: click.Context, node: str, bare: bool) -> tuple[Endpoint, Settings]:
-    """Which node, and with which settings. `bare` leaves out all that could be wrong and is not needed.
-
-    Raises UsageFault, and ConfigFault for a variable.
-    """
+def _endpoint(ctx: click.Context, node: str) -> Endpoint:
+    """Which node is asked. Raises UsageFault."""
     flags = ctx.ensure_object(Given).flags
     if flags.seeds or flags.from_record:
         raise UsageFault("a probe asks one node, and not a cluster", "Name it: --node HOST:PORT.")
     try:
-        endpoint = parse_seed(node)
+        return parse_seed(node)
     except BadSeed as error:
         raise UsageFault(f"--node: {error}", "Write it as HOST:PORT, for example --node 127.0.0.1:6379.") from None
-    if bare:
-        flags = replace(_without_files(flags, os.environ), password_file=None, ask_password=False)
-    settings = load(flags, dict(_environment(os.environ, bare)))
+
+
+def _settings(ctx: click.Context) -> Settings:
+    """What the user set, but for the seeds: they are those of the cluster. Raises UsageFault and ConfigFault."""
+    flags = ctx.ensure_object(Given).flags
+    env = {name: value for name, value in os.environ.items() if name not in ("RCFAIL_SEEDS", "RCFAIL_NATMAP")}
+    settings = load(flags, env, default_config())
+    return replace(settings, limits=_limits(flags))
+
+
+def _bare_settings(ctx: click.Context) -> Settings:
+    """Whether TLS is spoken, and nothing else that could be wrong: where it cannot be told, it is not."""
+    try:
+        tls = _settings(ctx).tls
+    except RcfailError:
+        tls = Tls()
+    limits = _limits(ctx.ensure_object(Given).flags)
+    return Settings(limits=limits, tls=Tls(enabled=tls.enabled, server_name=tls.server_name))
+
+
+def _limits(flags: Flags) -> Limits:
+    """Each part ends before the whole does, so that the answer tells who was silent."""
     deadline_s = flags.deadline or DEADLINE_S
-    # Each part ends before the whole does, so that the answer tells who was silent.
-    limits = Limits(deadline_s, flags.connect_timeout or deadline_s / 2, flags.read_timeout or deadline_s * 3 / 4)
-    return endpoint, replace(settings, limits=limits)
-
-
-def _without_files(flags: Flags, env: Mapping[str, str]) -> Flags:
-    """TLS as before, and none of its files: one that is missing or out of date is no sign of death."""
-    named = any((flags.cacert, flags.cacertdir, flags.cert, flags.key, *map(env.get, _TLS_FILES)))
-    tls = True if named and flags.tls is None and not env.get("RCFAIL_TLS") else flags.tls
-    return replace(flags, tls=tls, cacert=None, cacertdir=None, cert=None, key=None)
-
-
-def _environment(env: Mapping[str, str], bare: bool) -> Iterator[tuple[str, str]]:
-    """The variables without those that name a cluster; `bare`: without all but the word that TLS is spoken."""
-    for name, value in env.items():
-        ours = name.startswith("RCFAIL_")
-        if name in ("RCFAIL_SEEDS", "RCFAIL_NATMAP") or (bare and ours and name not in ("RCFAIL_TLS", "RCFAIL_SNI")):
-            continue
-        yield name, value
+    return Limits(deadline_s, flags.connect_timeout or deadline_s / 2, flags.read_timeout or deadline_s * 3 / 4)
 
 
 def _outcome(asked: str, endpoint: Endpoint, said: Probed) -> Outcome:

@@ -10,8 +10,10 @@ import pytest
 
 from rcfail.cluster.nouns import Endpoint
 from rcfail.errors import LabFault
+from rcfail.practice.lab.access import Access, ClientCerts
+from rcfail.practice.lab.environment import variables
 from tests.real.conftest import LabMaker
-from tests.real.servers import RunningLab, rcfail_environment, run_rcfail
+from tests.real.servers import RunningLab, ServerUnderTest, rcfail_environment, run_rcfail
 from tests.real.test_health_nodes import LONG_MS, SLOW_LOADING, slot_of
 from tests.real.test_health_replication import empty, fill
 from tests.real.test_wire_servers import CLUSTER, PASSWORD, Starter
@@ -230,3 +232,21 @@ def test_nothing_is_changed_and_nobody_else_is_asked(lab: LabMaker) -> None:
     seeds = {"RCFAIL_SEEDS": "not a seed:at all"}
     assert probe("live", endpoint, **seeds).code == YES
     assert probe("ready", endpoint, **seeds).code == YES
+
+
+def test_a_node_behind_tls_certificates_and_a_password(lab: LabMaker, tls_server: ServerUnderTest) -> None:
+    """A certificate that has expired, or a file that has gone, must not end a pod; nor is it taken for ready."""
+    one = lab(1, 0, access=Access(tls=True, client_certs=ClientCerts.YES, user="watcher"), server=tls_server.path)
+    endpoint, right = one.node("n1").endpoint, variables(one.entry)
+    assert probe("live", endpoint, **right).code == YES
+    assert probe("ready", endpoint, **right).code == YES
+    bare = {name: value for name, value in right.items() if name not in ("RCFAIL_CERT", "RCFAIL_KEY")}
+    stranger = {name: value for name, value in right.items() if name != "RCFAIL_CACERT"}
+    nobody = {name: value for name, value in right.items() if "USER" not in name and "PASSWORD" not in name}
+    for less in (bare, stranger, nobody, {}):
+        assert probe("live", endpoint, **less).code == YES, less
+        assert probe("ready", endpoint, **less).code == UNKNOWN, less
+    gone = {**right, "RCFAIL_CACERT": "/nonexistent/ca.pem", "RCFAIL_PASSWORD_FILE": "/nonexistent/password"}
+    assert probe("live", endpoint, **gone).code == YES
+    one.freeze("n1")
+    assert probe("live", endpoint, **right).code == NO

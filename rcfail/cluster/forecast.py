@@ -39,7 +39,7 @@ class ShardAfter:
     had no link (`linked` False). `replicas` are counted before and after; a replica without a link is none, and one
     that does not tell is counted as unseen. `starved`: what is left of it refuses writes, for min-replicas-to-write
     asks for more replicas. `doubt`: whether a replica is left, or enough for writes, or whether the primary serves,
-    hangs on what was not seen.
+    hangs on what was not seen. `adopts` is a replica of another shard that moves here by itself; it is counted here.
     """
 
     primary_id: NodeId
@@ -57,6 +57,7 @@ class ShardAfter:
     replicas_after: int = 0
     replicas_unseen: int = 0
     doubt: bool = False
+    adopts: NodeId | None = None
     starved: bool = False
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from rcfail.cluster.adoption import adopted
 from rcfail.cluster.dialect import elections_collide, vote_again_after_ms
 from rcfail.cluster.failover_stage import awaited
 from rcfail.cluster.forecast import Fate, Forecast, ShardAfter, Stop, VotesAfter
@@ -36,12 +37,15 @@ class Foresight:
             shard.primary_id for shard in self._owning if awaited(snapshot, shard) or shard.primary_id in self._dead
         )
         self._untouched: dict[NodeId, ShardAfter] = {}
-        self.now = self.after(NOBODY)
-        self._untouched = {shard.primary_id: shard for shard in self.now.shards}
+        before = self._forecast(NOBODY)
+        self._untouched = {shard.primary_id: shard for shard in before.shards}
+        self.now = adopted(snapshot, before)
 
     def after(self, lost: Collection[NodeId]) -> Forecast:
         """The forecast for these nodes lost at once; for nobody: what becomes of the cluster as it is."""
-        gone = frozenset(lost)
+        return adopted(self._snapshot, self._forecast(frozenset(lost)))
+
+    def _forecast(self, gone: frozenset[NodeId]) -> Forecast:
         left, standing = self._votes_left(gone)
         failed = sum(1 for shard in self._owning if shard.primary_id in gone or shard.primary_id in self._down)
         shards = tuple(self._shard_after(shard, gone, standing, failed) for shard in self._owning)

@@ -79,6 +79,7 @@ def _shard(shard: ShardAfter) -> Json:
         "replicas_after": shard.replicas_after,
         "replicas_unseen": shard.replicas_unseen,
         "doubt": shard.doubt,
+        "adopts": shard.adopts,
         "writes_refused": shard.starved,
     }
 

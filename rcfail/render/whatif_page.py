@@ -130,7 +130,7 @@ def _shard(snapshot: Snapshot, shard: ShardAfter, stop: Stop, width: int) -> Ite
         yield from _labelled("at risk", risk, width, Style.BAD if shard.empty else Style.PLAIN)
     if not shard.out:
         yield from _labelled(
-            "replicas", replicas_text(shard), width, Style.PLAIN if shard.replicas_after else Style.WARN
+            "replicas", replicas_text(snapshot, shard), width, Style.PLAIN if shard.replicas_after else Style.WARN
         )
 
 

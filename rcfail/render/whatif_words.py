@@ -164,8 +164,11 @@ def risk_text(shard: ShardAfter) -> str:
     return f"the last writes that its successor had not received ({size(shard.behind_bytes)} behind when we looked)"
 
 
-def replicas_text(shard: ShardAfter) -> str:
+def replicas_text(snapshot: Snapshot, shard: ShardAfter) -> str:
     before = f"there {'was' if shard.replicas_before == 1 else 'were'} {shard.replicas_before or 'none'}"
+    if shard.adopts:
+        mover = called(snapshot.nodes[shard.adopts])
+        return f"none left, until {mover}, which another shard can spare, moves here by itself after 5 s; {before}"
     left = counted(shard.replicas_after, "replica") if shard.replicas_after else "no replica"
     unseen = f" for sure, and {shard.replicas_unseen} that could not be asked" if shard.replicas_unseen else ""
     return f"{left} left{unseen}; {before}"

@@ -260,6 +260,24 @@ def test_a_primary_that_wants_replicas_refuses_writes_without(lab: LabMaker) -> 
     one.wait(refused, "n2 to refuse writes")
 
 
+@every_server
+def test_a_shard_that_lost_its_replicas_gets_a_spare_one(lab: LabMaker) -> None:
+    one = lab(replicas=2)
+    lost = one.replicas_of("n1")
+    data = forecast_of(one, *(word for node in lost for word in ("--lose", node.node_id)))
+    shard = shard_of(data, one.node("n1"))
+    (spare,) = (node for node in one.nodes if node.node_id == shard["adopts"])
+    assert (data["exit_code"], spare.primary in ("n2", "n3"), shard["replicas_after"]) == (OK, True, 1)
+    one.kill(*lost)
+    one.wait(lambda: one.belief(spare, spare).primary_id == one.node("n1").node_id, "the spare replica to move", 60)
+    movers = [
+        node
+        for node in one.replicas
+        if node not in lost and one.belief(node, node).primary_id == one.node("n1").node_id
+    ]
+    assert movers == [spare]
+
+
 def test_two_primaries_on_one_host_are_both_replaced(lab: LabMaker) -> None:
     one = lab(primaries=5, hosts=4)
     lost = on_host(one, one.node("n1").host)

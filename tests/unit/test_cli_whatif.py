@@ -23,7 +23,7 @@ FORECAST = {
 VOTES = {"voters", "needed", "left", "after", "standing"}
 SHARD = {
     "primary_id", "slots", "slot_count", "fate", "lost", "elected", "reasons", "outage_ms", "behind_bytes", "linked",
-    "empty", "replicas_before", "replicas_after", "replicas_unseen", "doubt", "writes_refused",
+    "empty", "replicas_before", "replicas_after", "replicas_unseen", "doubt", "adopts", "writes_refused",
 }  # fmt: skip
 PLACE = {
     "name", "node_ids", "verdict", "summary", "slots_out_count", "quorum", "paused_ms", "without_replica",

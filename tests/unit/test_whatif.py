@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,6 +237,57 @@ def test_no_view_at_all_tells_nothing() -> None:
     for member in world:
         member.silence = SilenceReason.REFUSED
     assert judged(after(world)) is Verdict.UNKNOWN
+
+
+def test_a_shard_without_replicas_gets_a_spare_one() -> None:
+    found = after(World.of(3, 2), "a1", "a2")
+    assert (shard(found, "a").adopts, shard(found, "a").replicas_after) == (node_id("b1"), 1)
+    assert (shard(found, "b").replicas_after, shard(found, "c").replicas_after) == (1, 2)
+    assert (found.bare, judged(found)) == ((), Verdict.OK)
+    two = after(World.of(3, 2), "a", "a1", "b1", "b2")
+    assert [shard(two, each).adopts for each in "abc"] == [None, None, None], "either of a and b may get c1"
+    assert judged(two) is Verdict.WARNING
+
+
+@pytest.mark.parametrize(
+    ("letter", "change"),
+    [
+        ("b1", {"config": {"cluster-allow-replica-migration": "no"}}),
+        ("b1", {"config": {"cluster-migration-barrier": "2"}}),
+        ("b1", {"dead": True}),
+        ("b1", {"silent": True}),
+        ("a", {"coverage": True}),
+    ],
+)
+def test_what_keeps_a_spare_replica_where_it_is(letter: str, change: dict[str, Any]) -> None:
+    world = World.of(3, 3 if "dead" in change else 2)
+    world[letter].config |= change.get("config", {})
+    lost = ["a1", "a2"]
+    if "dead" in change:
+        for each in ("b1", "c3"):
+            world.kill(each)
+        lost.append("a3")
+    elif "silent" in change:
+        world[letter].silence = SilenceReason.CONNECT_TIMEOUT
+    elif "coverage" in change:
+        lost += ["c", "c1", "c2"]
+    assert shard(after(world, *lost), "a").adopts is None
+
+
+def test_a_shard_that_was_made_without_replicas_gets_none() -> None:
+    world = World.of(3, 2)
+    for letter in ("a1", "a2"):
+        del world.members[node_id(letter)]
+    assert shard(after(world), "a").adopts is None
+
+
+def test_a_spare_replica_that_is_lost_itself_does_not_move() -> None:
+    world = World.of(3, 2)
+    world.kill("a1")
+    world.kill("a2")
+    foresight = Foresight(world.snapshot())
+    assert shard(foresight.now, "a").adopts == node_id("b1")
+    assert shard(foresight.after({node_id("b1")}), "a").adopts == node_id("c1")
 
 
 @pytest.mark.parametrize(("wanted", "starved"), [("0", False), ("1", True)])

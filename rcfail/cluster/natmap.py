@@ -15,12 +15,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rcfail.cluster.nouns import Address, Endpoint
 
 _LAST_PORT = 65535
-_HOST = re.compile(r"[^\s\[\]=/@,]+")
-_PORT = re.compile(r"[0-9*]{1,6}")
+_HOST = r"[^\s\[\]=/@,]+"
+_PORT = r"[0-9*]{1,6}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,7 @@ class Natmap:
 NO_NATMAP = Natmap()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     """Both sides of a rule. An empty port is any port on the left, the same port on the right."""
 
     announced: tuple[str, str]
@@ -79,7 +79,7 @@ def fault_in(text: str) -> str:
 
 def _fault_in_side(side: str) -> str:
     host, port = _split(side)
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         return "needs a host on both sides"
     if side.count(":") > 1 and not side.startswith("["):
         return f"holds {side!r}: write an IPv6 address in brackets"
@@ -87,7 +87,7 @@ def _fault_in_side(side: str) -> str:
         return "holds more than one * in a host or a port"
     if port is None:
         return ""
-    if not _PORT.fullmatch(port) or ("*" not in port and not 0 < int(port) <= _LAST_PORT):
+    if not re.fullmatch(_PORT, port, re.ASCII) or ("*" not in port and not 0 < int(port) <= _LAST_PORT):
         return f"holds {port!r}, which is no port"
     return ""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from rcfail.blind import cannot_see
-from rcfail.cluster.observation import Observation, Silence
+from rcfail.cluster.observation import Observation, Silence, SilenceReason
 from rcfail.commands.options import VerbGroup, default_config, settings_of
 from rcfail.errors import ConfigFault, UsageFault
 from rcfail.exits import ExitCode
@@ -193,7 +193,7 @@ def _check_page(settings: Settings, observation: Observation, width: int) -> Ite
 def _why(silence: Silence) -> str:
     who = str(silence.endpoint) if silence.endpoint else "a node"
     of = f" ({silence.expected[:8]})" if silence.expected else ""
-    text = f": {silence.text}" if silence.text else ""
+    text = f" ({silence.text})" if silence.text and silence.reason is not SilenceReason.REFUSED else ""
     return f"{who}{of} {SILENCE_WORDS[silence.reason]}{text}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from rcfail.health.finding import Finding
 
@@ -13,8 +14,7 @@ _RCFAIL = r"\brcfail (?:acl|health|nodes|probe|record|views|whatif)\b(?= )"
 _REDIS_CLI = r"\bredis-cli(?= -)"
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(NamedTuple):
     """The words that each command needs besides an address, quoted for a shell: which cluster, which user, TLS."""
 
     rcfail: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import BusLink, Endpoint, NodeId, NodesReply
 
@@ -19,6 +20,8 @@ class Ask(StrEnum):
     CLUSTER_LINKS = "CLUSTER LINKS"
     CONFIG = "CONFIG GET"
     SLOT_MIGRATIONS = "CLUSTER GETSLOTMIGRATIONS"
+    USERS = "ACL LIST"
+    LOGIN = "CONFIG GET masterauth"
 
 
 class AbsenceKind(StrEnum):
@@ -92,7 +95,8 @@ class Answer:
     `expected` is the id that some view lists at this endpoint, None for a seed that nobody lists;
     the id that the node claims itself is `nodes.myself`. A question that is in none of the fields has
     its reason in `absences`. `info` and `cluster_info` are the raw texts; `config` is what CONFIG GET
-    gave (never a secret); `slot_migrations` are the maps of CLUSTER GETSLOTMIGRATIONS.
+    gave (never a secret); `slot_migrations` are the maps of CLUSTER GETSLOTMIGRATIONS; `users` and `login` are what
+    ACL LIST and masterauth say, in fingerprints.
     """
 
     endpoint: Endpoint
@@ -105,6 +109,8 @@ class Answer:
     links: tuple[BusLink, ...] | None = None
     config: Mapping[str, str] | None = None
     slot_migrations: tuple[Mapping[str, str], ...] | None = None
+    users: tuple[AclUser, ...] | None = None
+    login: PrimaryLogin | None = None
     absences: Mapping[Ask, Absence] = field(default_factory=dict)
 
 

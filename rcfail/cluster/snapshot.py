@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rcfail.cluster.kinship import ForeignCluster
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.natmap import NO_NATMAP, Natmap
 from rcfail.cluster.nouns import (
     Address,
@@ -51,6 +52,8 @@ class View:
     slot_migrations: tuple[Mapping[str, str], ...] | None
     absences: Mapping[Ask, Absence]
     settings: Mapping[str, str] | None = None
+    users: tuple[AclUser, ...] | None = None
+    login: PrimaryLogin | None = None
 
     def belief(self, node_id: NodeId) -> Belief | None:
         """This view's opinion of a node."""

@@ -22,6 +22,8 @@ def view_of(answer: Answer) -> View:
         slot_migrations=answer.slot_migrations,
         absences=answer.absences,
         settings=answer.config,
+        users=answer.users,
+        login=answer.login,
     )
 
 

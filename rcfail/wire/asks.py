@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.dialect import has_links, has_slot_migrations, name_of, server_of
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.nouns import BusLink, Endpoint, NodesReply
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
 from rcfail.cluster.parse_links import parse_links
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.cluster.vitals import Server
 from rcfail.wire.door import Command, Conversation, Door, Reply
+from rcfail.wire.fingerprints import UserReader, login_of
 from rcfail.wire.refusals import Refusal, RefusalKind
 
 LINKS_UP_TO_NODES = 30
@@ -57,6 +59,12 @@ FIRST: tuple[tuple[Ask, Command], ...] = (
     (Ask.CLUSTER_INFO, ("CLUSTER", "INFO")),
     (Ask.CLUSTER_NODES, ("CLUSTER", "NODES")),
     *((Ask.CONFIG, ("CONFIG", "GET", pattern)) for pattern in _CONFIG_PATTERNS),
+    (Ask.USERS, ("ACL", "LIST")),
+)
+# Only where we need a password ourselves: elsewhere nodes need none from each other, and a secret is not fetched.
+_LOGIN: tuple[tuple[Ask, Command], ...] = (
+    (Ask.LOGIN, ("CONFIG", "GET", "masteruser")),
+    (Ask.LOGIN, ("CONFIG", "GET", "masterauth")),
 )
 
 MOST_LINES = 10_000
@@ -65,6 +73,7 @@ MOST_CHARACTERS = 4 * 1024 * 1024
 would be judged for minutes after the deadline."""
 
 _MALFORMED = Absence(AbsenceKind.MALFORMED, "the reply has not the form that this command gives")
+_UNREADABLE = Absence(AbsenceKind.REFUSED, "the reply has not the form that this command gives")
 _LARGE = Absence(AbsenceKind.NOT_ASKED, f"not asked in a cluster of more than {LINKS_UP_TO_NODES} nodes")
 
 
@@ -78,6 +87,8 @@ class _Said:
     links: tuple[BusLink, ...] | None = None
     config: Mapping[str, str] | None = None
     slot_migrations: tuple[Mapping[str, str], ...] | None = None
+    users: tuple[AclUser, ...] | None = None
+    login: PrimaryLogin | None = None
     absences: dict[Ask, Absence] = field(default_factory=dict)
 
 
@@ -93,16 +104,19 @@ class Questioner:
         self._clock = clock
         self._all_links = all_links
         self._words: dict[str, str] = {}
+        self._users = UserReader()
+        self._opening = (*FIRST, *(_LOGIN if door.credentials.password is not None else ()))
 
     def ask(self, endpoint: Endpoint, deadline: Deadline) -> Answer | Silence:
         """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
         began_s, at_unix_ms = self._clock.monotonic_s(), self._clock.unix_ms()
         with self._door.open(endpoint, deadline=deadline) as conversation:
-            replies = conversation.read([command for _, command in FIRST])
+            replies = conversation.read([command for _, command in self._opening])
             silence = silence_in(replies)
             if silence is not None:
                 return Silence(endpoint, None, silence[0], silence[1], self._since_ms(began_s))
             said = self._first(replies)
+            del replies  # they may hold masterauth
             self._second(conversation, said)
         return Answer(
             endpoint=endpoint,
@@ -115,18 +129,30 @@ class Questioner:
             links=said.links,
             config=said.config,
             slot_migrations=said.slot_migrations,
+            users=said.users,
+            login=said.login,
             absences=said.absences,
         )
 
     def _first(self, replies: Sequence[Reply]) -> _Said:
         said = _Said()
-        info, cluster_info, nodes, *config = replies
+        info, cluster_info, nodes, *more = replies
+        config, (users, *login) = more[: len(_CONFIG_PATTERNS)], more[len(_CONFIG_PATTERNS) :]
         said.info = _text(Ask.INFO, info, said)
         said.cluster_info = _text(Ask.CLUSTER_INFO, cluster_info, said)
         text = _text(Ask.CLUSTER_NODES, nodes, said)
         said.nodes = None if text is None else self._reader.read(text)
         said.config = self._config(config, said)
+        said.users = self._acl(users, said)
+        if login:
+            said.login = _login(login, said)
         return said
+
+    def _acl(self, reply: Reply, said: _Said) -> tuple[AclUser, ...] | None:
+        found = self._users.read(reply) if isinstance(reply, tuple) else None
+        if found is None:
+            said.absences[Ask.USERS] = reply.absence if isinstance(reply, Refusal) else _UNREADABLE
+        return found
 
     def _config(self, replies: Sequence[Reply], said: _Said) -> Mapping[str, str] | None:
         """All that any pattern gave. A server that gives more than was asked is not listened to."""
@@ -217,6 +243,20 @@ def _or_absent(ask: Ask, read: T | Absence, said: _Said) -> T | None:
         return read
     said.absences[ask] = read
     return None
+
+
+def _login(replies: Sequence[Reply], said: _Said) -> PrimaryLogin | None:
+    values: dict[str, str] = {}
+    for reply in replies:
+        if isinstance(reply, Refusal):
+            said.absences[Ask.LOGIN] = reply.absence
+            return None
+        values |= _table(reply) or {}
+    user, password = values.get("masteruser"), values.get("masterauth")
+    if user is None or password is None:
+        said.absences[Ask.LOGIN] = _UNREADABLE
+        return None
+    return login_of(user, password)
 
 
 def _table(reply: Reply) -> dict[str, str] | None:

@@ -8,8 +8,9 @@ hides behind a new firewall rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from select import POLLIN, poll
 from zlib import crc32
 
 from rcfail.clock import Deadline
@@ -19,17 +20,23 @@ from rcfail.wire.door import Command, Conversation, Door, Reply
 OLDEST_S = 10.0
 """Every connection is made anew within this time, not all of them in one round."""
 
+MOST_AHEAD = 256
+PATIENCE_S = 0.05
+"""So long is waited for answers that are read without threads. A node that takes longer is waited for in a thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """A connection that was well when it was last used, and when it is too old.
 
     `settings` are what CONFIG GET gave on it: read once for each connection, so they are as old as that at most.
+    `ahead` are questions that it was sent already.
     """
 
     conversation: Conversation
     old_at_s: float
     settings: dict[Command, Reply] = field(default_factory=dict)
+    ahead: list[Command] = field(default_factory=list)
 
 
 class KeptDoor(Door):
@@ -44,6 +51,28 @@ class KeptDoor(Door):
         """A visit to the node, on the connection of the last one where there is one. Never raises."""
         self._visited.add(endpoint)
         return _Visit(self, endpoint, deadline)
+
+    def ask_ahead(self, commands: Iterable[Command], deadline: Deadline) -> tuple[Endpoint, ...]:
+        """Send these on all connections at once; whose answers have begun to come within a moment.
+
+        Those can be read one after the other without a thread for each, which would cost more than the reading. In a
+        large cluster the answers are too long for that: they do not fit into the sockets' own buffers.
+        """
+        if len(self._kept) > MOST_AHEAD:
+            return ()
+        asked = [tuple(command) for command in commands]
+        waiting: dict[int, Endpoint] = {}
+        for endpoint in list(self._kept):
+            kept = self.take(endpoint)
+            if kept is None:
+                continue
+            kept.ahead[:] = [each for each in asked if each not in kept.settings]
+            kept.conversation.go_on(deadline)
+            kept.conversation.send_ahead(kept.ahead)
+            self.give_back(endpoint, kept)
+            if (descriptor := kept.conversation.descriptor) is not None:
+                waiting[descriptor] = endpoint
+        return tuple(_answering(waiting, Deadline.after(deadline.at_most(PATIENCE_S), self.clock)))
 
     def end_round(self) -> None:
         """Close what nobody used since the last call: nodes that are gone."""
@@ -94,7 +123,7 @@ class _Visit(Conversation):
             {
                 each: reply
                 for each, reply in zip(asked, fresh, strict=True)
-                if each[0] == "CONFIG" and isinstance(reply, tuple)
+                if each[0] == "CONFIG" and each[-1] != "masterauth" and isinstance(reply, tuple)
             }
         )
         return fresh
@@ -103,8 +132,15 @@ class _Visit(Conversation):
         self, kept: _Kept, asked: list[tuple[str | int | bytes, ...]], deadline: Deadline | None
     ) -> tuple[Reply, ...] | None:
         """None where the connection failed: then a fresh one tells why."""
-        kept.conversation.go_on(self._deadline)
-        news = iter(kept.conversation.read([each for each in asked if each not in kept.settings], deadline=deadline))
+        fresh = [each for each in asked if each not in kept.settings]
+        if kept.ahead and kept.ahead != fresh:
+            return None
+        if kept.ahead:
+            kept.ahead.clear()
+            news = iter(kept.conversation.read_ahead())
+        else:
+            kept.conversation.go_on(self._deadline)
+            news = iter(kept.conversation.read(fresh, deadline=deadline))
         if kept.conversation.failure is not None:
             return None
         return tuple([kept.settings[each] if each in kept.settings else next(news) for each in asked])
@@ -113,3 +149,16 @@ class _Visit(Conversation):
         if self._kept is not None:
             self._door.give_back(self._endpoint, self._kept)
             self._kept = None
+
+
+def _answering(waiting: Mapping[int, Endpoint], deadline: Deadline) -> Iterator[Endpoint]:
+    """Those whose socket has something to read, as they come."""
+    watched = poll()
+    for descriptor in waiting:
+        watched.register(descriptor, POLLIN)
+    left = len(waiting)
+    while left and (ready := watched.poll(deadline.remaining_s() * 1000)):
+        for descriptor, _ in ready:
+            watched.unregister(descriptor)
+            yield waiting[descriptor]
+        left -= len(ready)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.natmap import NO_NATMAP, Natmap, fault_in
 from rcfail.cluster.nouns import (
     SLOT_COUNT,
@@ -105,8 +106,14 @@ def _answer_to(answer: Answer, numbers: Mapping[int, int]) -> dict[str, Any]:
         "links": None if answer.links is None else [_link_to(link) for link in answer.links],
         "config": None if answer.config is None else dict(answer.config),
         "slot_migrations": None if answer.slot_migrations is None else [dict(each) for each in answer.slot_migrations],
+        "users": None if answer.users is None else [_user_to(user) for user in answer.users],
+        "login": answer.login and [answer.login.user, answer.login.password],
         "absences": {ask: [absence.kind, absence.text] for ask, absence in answer.absences.items()},
     }
+
+
+def _user_to(user: AclUser) -> list[Any]:
+    return [user.name, user.enabled, user.open, user.rules, list(user.passwords)]
 
 
 def _link_to(link: BusLink) -> list[Any]:
@@ -188,8 +195,16 @@ def _answer(value: Any, tables: Sequence[NodeTable]) -> Answer:
         slot_migrations=_maybe(
             lambda _: _many(_texts_by_name, fields, "slot_migrations"), _at(fields, "slot_migrations")
         ),
+        # A record of before these were asked has none.
+        users=_maybe(lambda _: _many(_user, fields, "users"), fields.get("users")),
+        login=_maybe(lambda value: PrimaryLogin(*_row(value, str, str)), fields.get("login")),
         absences={_word(Ask, ask): _absence(absence) for ask, absence in _fields(_at(fields, "absences")).items()},
     )
+
+
+def _user(value: Any) -> AclUser:
+    name, enabled, is_open, rules, passwords = _row(value, str, bool, bool, str, list)
+    return AclUser(name, enabled, is_open, rules, tuple(_a_text(each) for each in passwords))
 
 
 def _reply(value: Any, tables: Sequence[NodeTable]) -> NodesReply:

@@ -31,6 +31,7 @@ FIRST = [
     "CONFIG GET notify-keyspace-events",
     "CONFIG GET timeout",
     "CONFIG GET tcp-keepalive",
+    "ACL LIST",
 ]
 NOPERM = b"-NOPERM User bob has no permissions to run the 'x' command\r\n"
 
@@ -197,8 +198,8 @@ UNKNOWN = b"-ERR unknown command 'CLUSTER', with args beginning with: 'NODES'\r\
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        (dict.fromkeys(("INFO", "CLUSTER", "CONFIG"), b"-NOAUTH Authentication required.\r\n"), "auth-refused"),
-        (dict.fromkeys(("INFO", "CLUSTER", "CONFIG"), NOPERM), "auth-refused"),
+        (dict.fromkeys(("INFO", "CLUSTER", "CONFIG", "ACL"), b"-NOAUTH Authentication required.\r\n"), "auth-refused"),
+        (dict.fromkeys(("INFO", "CLUSTER", "CONFIG", "ACL"), NOPERM), "auth-refused"),
         ({"CLUSTER": DISABLED}, "not-a-cluster"),
         ({"CLUSTER": UNKNOWN}, "not-a-cluster"),
         (

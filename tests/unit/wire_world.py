@@ -63,6 +63,8 @@ def answer_of(world: World, member: Member, words: list[str]) -> bytes:
             return bulk(world.nodes_text(member))
         case ["CLUSTER", "LINKS" | "GETSLOTMIGRATIONS"]:
             return array([])
+        case ["ACL", "LIST"]:
+            return array([bulk("user default on nopass ~* &* +@all")])
         case ["CONFIG", "GET", pattern]:
             found = [item for item in CONFIG.items() if fnmatch.fnmatchcase(item[0], pattern)]
             return array([bulk(word) for item in found for word in item])

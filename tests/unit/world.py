@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import Endpoint, NodeId, SlotRange
 from rcfail.cluster.observation import Absence, Answer, Ask, Observation, Silence, SilenceReason
@@ -50,6 +51,8 @@ class Member:
     silence: SilenceReason | None = None
     absences: dict[Ask, Absence] = field(default_factory=dict)
     migrations: tuple[dict[str, str], ...] | None = None
+    users: tuple[AclUser, ...] | None = None
+    login: PrimaryLogin | None = None
     hostname: str = ""
 
     def line(self, myself: bool = False, **changes: object) -> str:
@@ -191,6 +194,8 @@ class World:
             nodes=reader.read(self.nodes_text(member)) if Ask.CLUSTER_NODES in asked else None,
             config={k: v for k, v in config.items() if v is not None} if Ask.CONFIG in asked else None,
             slot_migrations=member.migrations,
+            users=member.users,
+            login=member.login,
             absences=dict(member.absences),
         )
 

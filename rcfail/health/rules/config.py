@@ -11,7 +11,7 @@ from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.cluster.vitals import Server
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds, of_node
 from rcfail.health.restart import holds_data, saves_nothing
-from rcfail.health.rules import drift
+from rcfail.health.rules import drift, unprepared
 from rcfail.health.wording import counted, listing, named, redis_cli
 
 _MOST_VERSIONS = 6
@@ -107,4 +107,4 @@ def persistence_off(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     )
 
 
-RULES = (drift.config_drift, version_mixed, version_bug, persistence_off)
+RULES = (*unprepared.RULES, drift.config_drift, version_mixed, version_bug, persistence_off)

@@ -92,7 +92,9 @@ _UNJUDGED = {
     Ask.CLUSTER_LINKS: ("+cluster|links", "bus links that work in one direction only", ()),
     Ask.SLOT_MIGRATIONS: ("+cluster|getslotmigrations", "running slot migrations", ()),
 }
-"""For each question: the permission that it takes, what cannot be judged without it, and what that touches."""
+"""For each question: the permission that it takes, what cannot be judged without it, and what that touches. ACL LIST
+is not among them: it shows hashes of passwords, so nobody should be asked to permit it to whoever only looks.
+"""
 
 _REFUSALS = frozenset({AbsenceKind.NOT_PERMITTED, AbsenceKind.UNSUPPORTED, AbsenceKind.REFUSED, AbsenceKind.NOT_ASKED})
 
@@ -111,6 +113,8 @@ def not_permitted(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 def _refused(view: View, ask: Ask, absence: Absence) -> bool:
     """A question that the version does not know, or that is not worth its price, is no loss unless it is essential."""
+    if ask not in _UNJUDGED:
+        return False
     if ask not in ESSENTIAL:
         return absence.kind is AbsenceKind.NOT_PERMITTED
     return absence.kind in _REFUSALS and not (absence.kind is AbsenceKind.NOT_ASKED and loading(view))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle
@@ -20,7 +21,7 @@ from rcfail.practice.lab.access import ADMIN, REPLICATION, Access, EndpointType
 from rcfail.practice.lab.certs import authority, issue_for, pair
 from rcfail.practice.lab.users import password_of
 from tests.real.conftest import LabMaker
-from tests.real.servers import RunningLab, ServerUnderTest, rcfail_environment, run_rcfail
+from tests.real.servers import REPOSITORY, RunningLab, ServerUnderTest, rcfail_environment, run_rcfail
 from tests.real.verdicts import Health, health_of
 
 ACCESS = Access(tls=True, tls_only=True, user="operator", hostnames=True, endpoint_type=EndpointType.HOSTNAME)
@@ -135,6 +136,50 @@ def test_nodes_are_known_by_the_names_that_they_announce(secured: RunningLab) ->
     assert alone.returncode == ExitCode.UNKNOWN, alone
     assert "another name" in alone.stderr
     assert entry.nodes[1].hostname in alone.stderr
+
+
+# rcfail on a machine that knows the names: its first argument is a file of lines as in /etc/hosts.
+_KNOWING_NAMES = """
+import runpy, socket, sys
+with open(sys.argv.pop(1)) as file:
+    addresses = dict(reversed(line.split()) for line in file)
+ask = socket.getaddrinfo
+def knowing(host, *rest, flags=0, **more):
+    literal = flags & socket.AI_NUMERICHOST
+    return ask(host if literal else addresses.get(host, host), *rest, flags=flags, **more)
+socket.getaddrinfo = knowing
+runpy.run_module("rcfail", run_name="__main__")
+"""
+
+
+def test_seeds_are_host_names_and_certificates_are_for_nothing_else(secured: RunningLab) -> None:
+    entry = secured.entry
+    for node in entry.nodes:
+        issue_for(entry, replace(node, host="192.0.2.1"))
+        secured.say(node, "CONFIG", "SET", "tls-session-cache-size", "1000")
+    hosts = str(entry.folder_of("hosts"))
+    names = [f"{node.hostname}:{node.port}" for node in entry.nodes]
+    for seeds in (names[0], ",".join(names)):
+        ran = subprocess.run(
+            [sys.executable, "-c", _KNOWING_NAMES, hosts, "health", "-s", seeds],
+            env=secured.environment(),
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == ExitCode.OK, ran
+        told(secured, ran)
+
+
+def test_all_can_be_said_on_the_command_line_but_the_password(secured: RunningLab) -> None:
+    env = secured.environment()
+    names = ("cacert", "cert", "key", "user", "password-file")
+    flags = [word for name in names for word in (f"--{name}", env[f"RCFAIL_{name.upper().replace('-', '_')}"])]
+    ran = run_rcfail("health", "-s", env["RCFAIL_SEEDS"], "--tls", *flags, environment=rcfail_environment())
+    assert ran.returncode == ExitCode.OK, ran
+    told(secured, ran)
 
 
 def test_one_node_with_a_certificate_of_another_authority_is_named(secured: RunningLab, lab: LabMaker) -> None:

@@ -63,7 +63,7 @@ def _meant(seen: Observation | None, given: Given) -> ClusterName:
         return ClusterName(seeds=tuple(map(str, seen.seeds)))
     with suppress(RcfailError):
         return ClusterName(seeds=tuple(map(str, given.settings().target.seeds)))
-    return ClusterName()
+    return ClusterName(name=given.flags.cluster)
 
 
 def _reasons(observation: Observation) -> Json:

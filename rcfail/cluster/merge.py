@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from rcfail.cluster.electorate import electorate
 from rcfail.cluster.kinship import kin
+from rcfail.cluster.natmap import Natmap
 from rcfail.cluster.nouns import Address, Belief, Endpoint, NodeId, Role
 from rcfail.cluster.observation import Observation, Silence
 from rcfail.cluster.ownership import owned, stretches
@@ -30,7 +31,7 @@ def merge(observation: Observation, labels: ZoneLabels = NO_LABELS) -> Snapshot:
     groups = group(tuple(by_observer.values()))
     parts = stretches(groups, by_observer)
     slots = owned(parts)
-    gathering = _Gathering(groups, by_observer, _silences_by_id(observation.silences), labels)
+    gathering = _Gathering(groups, by_observer, _silences_by_id(observation.silences), labels, observation.natmap)
     replaced = {view.expected for view in views if view.expected}
     nodes = {node_id: gathering.node(node_id) for node_id in sorted(gathering.ids() | replaced)}
     for owner, ranges in slots.items():
@@ -86,6 +87,7 @@ class _Gathering:
     by_observer: Mapping[NodeId, View]
     silences: Mapping[NodeId, Silence]
     labels: ZoneLabels
+    natmap: Natmap
 
     def ids(self) -> set[NodeId]:
         """Every id that any view lists, or that a node claims, handshakes left out."""
@@ -100,7 +102,7 @@ class _Gathering:
         chosen = own or _most_said(listed)
         silence = self.silences.get(node_id)
         address = _address(listed, own, view)
-        endpoint = view.endpoint if view else (silence.endpoint if silence else None) or address.endpoint
+        endpoint = view.endpoint if view else (silence.endpoint if silence else None) or self.natmap.reached(address)
         vitals = view.vitals if view else None
         return Node(
             node_id=node_id,

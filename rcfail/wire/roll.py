@@ -22,6 +22,9 @@ MOST_CLAIMED_SLOTS = 16 * SLOT_COUNT
 """What can be judged in some seconds: nodes, nodes times tables that differ, slots of all claims that differ. Redis
 Cluster is made for some 1,000 nodes; 1,200 that all disagree still fit, and so does every slot claimed 16 times."""
 
+MOST_NAMES = 16
+"""So many names of one place are kept; more are only given by who makes them up."""
+
 _NONE: frozenset[NodeId] = frozenset()
 
 
@@ -81,7 +84,9 @@ class Listings:
                 self.portless.add(belief.node_id)
             return []
         self._places.setdefault(place, set()).add(belief.node_id)
-        self._names.setdefault(place, set()).update(filter(None, (belief.address.hostname, belief.address.host)))
+        names = self._names.setdefault(place, set())
+        if len(names) < MOST_NAMES:
+            names.update(filter(None, (belief.address.hostname, belief.address.host)))
         return [(place, belief.node_id)]
 
     def _place_of(self, belief: Belief) -> Endpoint | None:

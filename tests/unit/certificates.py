@@ -19,6 +19,7 @@ _SUBJECTS = {
     "name": "DNS:n1.example,DNS:*.wild.example",
     "expired": "IP:127.0.0.1",
     "common": "",
+    "local": "DNS:localhost",
     "client": "DNS:operator",
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from rcfail.wire.bounds import Bounds
 from rcfail.wire.crawl import crawl
 from rcfail.wire.door import Door, Reply
 from rcfail.wire.refusals import Refusal
+from rcfail.wire.secret import Credentials, Secret
 from rcfail.wire.tls import Guard, Terms
 from tests.unit.certificates import NEEDS_OPENSSL, PASSPHRASE, Certificates, SecuredServer
 from tests.unit.wire_servers import Call, OddServer, serving, speaker
@@ -260,6 +262,39 @@ def test_a_crawl_verifies_by_the_announced_host_names(pems: Certificates) -> Non
         observation = crawl([servers.first], door_for(terms(pems)), deadline=Deadline.after(30))
     assert len(observation.answers) == 3
     assert observation.silences == ()
+
+
+def test_a_seed_that_is_a_name_is_verified_by_it_and_not_by_what_it_resolves_to(pems: Certificates) -> None:
+    """Whoever answers for the name server must not choose which certificate counts."""
+    world = World.of(1, 0)
+    servers = Servers(world)
+    (member,) = world
+    for shows, reason in (("local", None), ("address", SilenceReason.TLS_NAME)):
+        server = SecuredServer(pems, servers.behaviour_of(member), shows)
+        member.endpoint = server.endpoint
+        with serving(server):
+            seed = Endpoint("localhost", server.endpoint.port)
+            observation = crawl([seed], door_for(terms(pems)), deadline=Deadline.after(30))
+        told = [each.reason for each in observation.silences if each.endpoint == server.endpoint]
+        assert told == ([reason] if reason else [])
+        assert bool(observation.answers) is (reason is None)
+        assert set(server.asked_for) == {"localhost"}
+    for each in servers.all:
+        each.listener.close()
+
+
+def test_a_directory_of_authorities_is_trusted(pems: Certificates, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(Path(pems.path("ca.crt")).read_bytes())
+    subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, capture_output=True, timeout=60)
+    with secured(pems) as server:
+        assert ping(door_for(Terms(ca_dir=str(tmp_path))), server.endpoint) == "PONG"
+
+
+def test_no_password_goes_to_whom_the_certificate_does_not_name(pems: Certificates) -> None:
+    with secured(pems, shows="name") as server:
+        door = Door(Credentials("ops", Secret("hunter2")), guard=Guard(terms(pems)))
+        assert why(ping(door, server.endpoint))[0] is SilenceReason.TLS_NAME
+        assert all(b"hunter2" not in call.received for call in server.calls)
 
 
 @pytest.mark.parametrize(

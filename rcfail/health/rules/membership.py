@@ -121,7 +121,7 @@ def node_handshake(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "and is no member",
             "Whoever is there gets no slots, no votes and no replicas.",
             f"See whether it answers, and let the others reach it{bus}: "
-            f"{redis_cli(address.endpoint, 'CLUSTER', 'NODES')}",
+            f"{redis_cli(snapshot.natmap.reached(address), 'CLUSTER', 'NODES')}",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rcfail.cluster.forecast import Fate, Forecast, ShardAfter, Stop
+from rcfail.cluster.forecast import Fate, Forecast, ShardAfter, Stop, harm
 from rcfail.cluster.lookup import Kind, Match
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health.catalogue import BY_CODE
@@ -13,7 +13,16 @@ from rcfail.health.foresight import Trial, judged
 from rcfail.health.verdict import Diagnosis, Verdict
 from rcfail.health.wording import called, counted, named
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
-from rcfail.render.whatif_words import between, fate_text, replicas_text, risk_text, stop_text, summary, votes_text
+from rcfail.render.whatif_words import (
+    between,
+    fate_text,
+    helping_page,
+    replicas_text,
+    risk_text,
+    stop_text,
+    summary,
+    votes_text,
+)
 from rcfail.render.words import ranges, severity_style
 
 MOST_ROWS = 20
@@ -39,6 +48,7 @@ def loss_page(
     words = " and ".join(loss_words(question.snapshot, each) for each in lost)
     yield from _headline(judged(forecast), f"losing {words}: {summary(forecast)}", width)
     yield from _today(question, width)
+    yield from _hint(forecast, width)
     yield EMPTY
     yield from _whole(question.snapshot, forecast, width)
     told = [shard for shard in forecast.shards if shard.lost or shard.fate is not Fate.KEPT]
@@ -52,15 +62,18 @@ def weakest_page(
     question: Question, hosts: Sequence[Trial], zones: Sequence[Trial], width: int, show_all: bool
 ) -> Iterator[Line]:
     """The weakest host and zone, then each in a row, the worst first."""
+    worst_of: list[Forecast] = []
     for trials in (hosts, zones):
         if trials:
             worst = trials[0]
+            worst_of.append(worst.forecast)
             nodes = counted(len(worst.place.node_ids), "node")
             text = f"weakest {worst.place.kind}: {worst.place.name} ({nodes}): {summary(worst.forecast)}"
             yield from _headline(worst.verdict, text, width)
     if not hosts and not zones:
         yield from _headline(judged(question.now), "no node's host is known", width)
     yield from _today(question, width)
+    yield from _hint(max(worst_of, key=harm, default=question.now), width)
     for title, trials in (("host", hosts), ("zone", zones)):
         if trials:
             yield EMPTY
@@ -92,6 +105,11 @@ def _today(question: Question, width: int) -> Iterator[Line]:
     if already in (Verdict.CRITICAL, Verdict.UNKNOWN):
         text = f"without any loss, as things stand: {summary(question.now)}"
         yield from wrapped(text, width, first=line(" " * _LABEL), indent=_LABEL, style=severity_style(already))
+
+
+def _hint(forecast: Forecast, width: int) -> Iterator[Line]:
+    if code := helping_page(forecast):
+        yield from _labelled("hint", f"what helps against that: rcfail explain {code}", width)
 
 
 def _whole(snapshot: Snapshot, forecast: Forecast, width: int) -> Iterator[Line]:

@@ -10,6 +10,8 @@ from rcfail.health.wording import called, counted, listing, named
 from rcfail.render.words import size
 
 _MOST_REASONS = 3
+_ALWAYS_FRAGILE = 2
+"""With one voter or two each of them is needed, wherever they stand."""
 
 
 def between(span: tuple[int, int]) -> str:
@@ -69,6 +71,22 @@ def _slots(shards: tuple[ShardAfter, ...]) -> str:
 
 def _count(slots: tuple[tuple[int, int], ...]) -> int:
     return sum(last - first + 1 for first, last in slots)
+
+
+def helping_page(forecast: Forecast) -> str:
+    """The finding whose page tells what helps against the worst of it; "" where nothing is called for."""
+    if forecast.votes.standing is Known.NO:
+        return "quorum-on-one-host" if forecast.votes.voters > _ALWAYS_FRAGILE else "quorum-fragile"
+    for code, shards in (
+        ("shard-on-one-host", forecast.of_fate(Fate.GONE)),
+        ("failover-disabled", forecast.of_fate(Fate.STUCK)),
+        ("writes-refused", tuple(shard for shard in forecast.shards if shard.starved)),
+        ("node-silent", forecast.doubtful),
+        ("replica-missing", forecast.bare),
+    ):
+        if shards:
+            return code
+    return ""
 
 
 def votes_text(forecast: Forecast) -> str:

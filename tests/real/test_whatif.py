@@ -18,8 +18,8 @@ from tests.real.verdicts import health_of
 every_server = pytest.mark.every_server
 OK, WARNING, CRITICAL = 0, 1, 2
 
-EARLY = 0.8
-"""A ping may be on its way when its node dies, so that the wait for its answer began a little before."""
+EARLY_MS = 500
+"""A ping may be on its way when its node dies: the wait for its answer began before, on a busy machine by so much."""
 
 
 def forecast_of(lab: RunningLab, *words: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def kill_and_compare(lab: RunningLab, lost: list[NodeEntry], data: dict[str, Any
         slot = shard["slots"][0][0]
         elected = owner(lab, left[0], slot)
         assert elected in shard["elected"], f"{shard['elected']} were to be elected, and it was {elected}"
-        assert served_s[shard["primary_id"]] * 1000 >= shard["outage_ms"][0] * EARLY
+        assert served_s[shard["primary_id"]] * 1000 >= shard["outage_ms"][0] - EARLY_MS
     lab.wait(lambda: all(lab.vitals(node).cluster.state == "ok" for node in left), "all that are left to serve", 60)
     for shard in after["shards"]:
         for observer in left:
@@ -129,7 +129,7 @@ def test_of_two_replicas_one_that_was_named_is_elected(lab: LabMaker) -> None:
     data = forecast_of(one, "--lose", one.node("n1").node_id[:10])
     shard = shard_of(data, one.node("n1"))
     replicas = sorted(node.node_id for node in one.replicas_of("n1"))
-    assert shard["elected"] in ([replicas[0]], replicas), "Valkey takes the smaller id, Redis either"
+    assert set(shard["elected"]) in ({replicas[0]}, set(replicas)), "Valkey takes the smaller id, Redis either"
     assert (data["exit_code"], shard["replicas_after"]) == (OK, 1)
     kill_and_compare(one, [one.node("n1")], data)
     # A replica is left, as was said: the shard is whole again without help.

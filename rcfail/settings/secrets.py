@@ -61,8 +61,8 @@ def _from_file(path: str) -> str:
 
 
 def passphrase_asker() -> Callable[[str], str | None] | None:
-    """Asks for the passphrase of a key on the terminal; None where there is no terminal."""
-    if sys.stdin is None or not sys.stdin.isatty():
+    """Asks for the passphrase of a key on the terminal; None where there is none, or a shell completes a line."""
+    if sys.stdin is None or not sys.stdin.isatty() or "_RCFAIL_COMPLETE" in os.environ:
         return None
 
     def ask(path: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.dialect import has_links, has_slot_migrations, name_of, server_of
-from rcfail.cluster.logins import AclUser, PrimaryLogin
+from rcfail.cluster.logins import DEFAULT_USER, AclUser, PrimaryLogin
 from rcfail.cluster.nouns import BusLink, Endpoint, NodesReply
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
 from rcfail.cluster.parse_links import parse_links
@@ -59,8 +59,10 @@ FIRST: tuple[tuple[Ask, Command], ...] = (
     (Ask.CLUSTER_INFO, ("CLUSTER", "INFO")),
     (Ask.CLUSTER_NODES, ("CLUSTER", "NODES")),
     *((Ask.CONFIG, ("CONFIG", "GET", pattern)) for pattern in _CONFIG_PATTERNS),
-    (Ask.USERS, ("ACL", "LIST")),
 )
+# Only as the default user: it may do everything nearly everywhere, while a user of our own need not be let see hashes
+# of passwords, and each refusal would leave a line in the ACL LOG of every node.
+_USERS: tuple[tuple[Ask, Command], ...] = ((Ask.USERS, ("ACL", "LIST")),)
 # Only where we need a password ourselves: elsewhere nodes need none from each other, and a secret is not fetched.
 _LOGIN: tuple[tuple[Ask, Command], ...] = (
     (Ask.LOGIN, ("CONFIG", "GET", "masteruser")),
@@ -74,6 +76,7 @@ would be judged for minutes after the deadline."""
 
 _MALFORMED = Absence(AbsenceKind.MALFORMED, "the reply has not the form that this command gives")
 _UNREADABLE = Absence(AbsenceKind.REFUSED, "the reply has not the form that this command gives")
+_NOT_OURS = Absence(AbsenceKind.NOT_ASKED, "asked as the default user only")
 _LARGE = Absence(AbsenceKind.NOT_ASKED, f"not asked in a cluster of more than {LINKS_UP_TO_NODES} nodes")
 
 
@@ -105,7 +108,12 @@ class Questioner:
         self._all_links = all_links
         self._words: dict[str, str] = {}
         self._users = UserReader()
-        self._opening = (*FIRST, *(_LOGIN if door.credentials.password is not None else ()))
+        self._lists_users = (door.credentials.username or DEFAULT_USER) == DEFAULT_USER
+        self._opening = (
+            *FIRST,
+            *(_USERS if self._lists_users else ()),
+            *(_LOGIN if door.credentials.password is not None else ()),
+        )
 
     def ask(self, endpoint: Endpoint, deadline: Deadline) -> Answer | Silence:
         """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
@@ -137,15 +145,18 @@ class Questioner:
     def _first(self, replies: Sequence[Reply]) -> _Said:
         said = _Said()
         info, cluster_info, nodes, *more = replies
-        config, (users, *login) = more[: len(_CONFIG_PATTERNS)], more[len(_CONFIG_PATTERNS) :]
+        config, rest = more[: len(_CONFIG_PATTERNS)], more[len(_CONFIG_PATTERNS) :]
         said.info = _text(Ask.INFO, info, said)
         said.cluster_info = _text(Ask.CLUSTER_INFO, cluster_info, said)
         text = _text(Ask.CLUSTER_NODES, nodes, said)
         said.nodes = None if text is None else self._reader.read(text)
         said.config = self._config(config, said)
-        said.users = self._acl(users, said)
-        if login:
-            said.login = _login(login, said)
+        if self._lists_users:
+            said.users = self._acl(rest.pop(0), said)
+        else:
+            said.absences[Ask.USERS] = _NOT_OURS
+        if rest:
+            said.login = _login(rest, said)
         return said
 
     def _acl(self, reply: Reply, said: _Said) -> tuple[AclUser, ...] | None:

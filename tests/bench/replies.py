@@ -82,6 +82,7 @@ class Answers:
             "TIME": lambda _index, _words, _protocol: [str(self._texts.now_ms // 1000), "0"],
             "COMMAND": lambda _index, _words, _protocol: [],
             "ROLE": lambda index, _words, _protocol: self._role(index),
+            "ACL LIST": lambda _index, _words, _protocol: ["user default on nopass sanitize-payload ~* &* +@all"],
             "CONFIG GET": lambda _index, words, _protocol: matching(words[2:]),
             "CLUSTER MYID": lambda index, _words, _protocol: self._nodes[index].node_id,
             "CLUSTER MYSHARDID": lambda index, _words, _protocol: f"{self._nodes[index].epoch:040x}",
@@ -108,7 +109,7 @@ class Answers:
 
     def _make(self, index: int, words: list[str], protocol: int) -> Pieces:
         verb = words[0].upper()
-        name = " ".join(words[:2]).upper() if verb in {"CLUSTER", "CONFIG", "CLIENT"} else verb
+        name = " ".join(words[:2]).upper() if verb in {"ACL", "CLUSTER", "CONFIG", "CLIENT"} else verb
         if name == "CLUSTER NODES":
             return text(self._texts.views[index], protocol)
         if name == "CLUSTER INFO":

@@ -101,7 +101,7 @@ LOOKS = (
     ["record", "FILE", "--force"],
     ["record", "FILE.gz", "--force", "-o", "json"],
 )
-ASKED = {"info", "cluster|info", "cluster|nodes", "cluster|links", "cluster|getslotmigrations", "config|get", "auth"}
+ASKED = {"info", "cluster|info", "cluster|nodes", "cluster|links", "cluster|getslotmigrations", "config|get", "acl|list", "auth"}
 OF_REPLICATION = {"ping", "replconf", "psync"}
 
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import pytest
 
 from rcfail.clock import SYSTEM_CLOCK, Deadline
+from rcfail.cluster.logins import PrimaryLogin, refusal
 from rcfail.cluster.nouns import BusLink, Endpoint
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.wire.asks import LINKS_UP_TO_NODES, Questioner
 from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Door
+from rcfail.wire.secret import Credentials, Secret
 from tests.unit.wire_servers import Behaviour, Call, array, bulk, odd_server, speaker
 from tests.unit.wire_world import answer_of
 from tests.unit.world import World, node_id
@@ -189,6 +191,62 @@ def test_config_that_is_forbidden_in_part_keeps_the_rest() -> None:
     assert answer.config is not None
     assert "cluster-node-timeout" in answer.config
     assert Ask.CONFIG not in answer.absences
+
+
+LOGIN = ["CONFIG GET masteruser", "CONFIG GET masterauth"]
+HASH = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # SHA-256 of "x"
+
+
+class TestLogins:
+    def node(self, **answers: bytes) -> Node:
+        lines = [bulk("user default on nopass ~* &* +@all"), bulk(f"user app on #{HASH} ~a* +get")]
+        found = {"ACL": array(lines), LOGIN[0]: array([bulk("masteruser"), bulk("app")])}
+        return Node(answers=found | {LOGIN[1]: array([bulk("masterauth"), bulk("x")])} | answers)
+
+    def ask(self, node: Node, user: str | None, password: str | None) -> Answer:
+        door = Door(Credentials(user, None if password is None else Secret(password)), Bounds(read_s=0.3))
+        with odd_server(node.serve()) as server:
+            answer = Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(server.endpoint, Deadline.after(10.0))
+        assert isinstance(answer, Answer)
+        return answer
+
+    def test_without_a_password_of_ours_the_nodes_are_not_asked_for_theirs(self) -> None:
+        node = self.node()
+        answer = self.ask(node, None, None)
+        assert not set(LOGIN) & set(node.heard)
+        assert answer.login is None
+        assert Ask.LOGIN not in answer.absences
+
+    @pytest.mark.parametrize("user", [None, "default"])
+    def test_what_is_kept_can_be_compared_and_tells_nothing(self, user: str | None) -> None:
+        node = self.node(AUTH=b"+OK\r\n")
+        answer = self.ask(node, user, "ours")
+        assert answer.users is not None
+        assert answer.login is not None
+        assert [each.name for each in answer.users] == ["default", "app"]
+        assert refusal(answer.login, answer.users) == ""
+        assert refusal(PrimaryLogin("app", "another"), answer.users) == "masterauth is no password of the user app"
+        assert HASH not in repr(answer)
+        assert "'x'" not in repr(answer)
+
+    def test_a_user_of_our_own_is_not_sent_to_be_turned_away(self) -> None:
+        node = self.node(AUTH=b"+OK\r\n")
+        answer = self.ask(node, "reader", "ours")
+        assert "ACL LIST" not in node.heard
+        assert answer.absences[Ask.USERS].kind is AbsenceKind.NOT_ASKED
+        assert answer.login is not None
+
+    @pytest.mark.parametrize("odd", [b"+OK\r\n", b"$-1\r\n", array([bulk("user")]), array([b":1\r\n"]), NOPERM])
+    def test_what_cannot_be_read_is_an_absence_of_no_weight(self, odd: bytes) -> None:
+        answer = self.ask(self.node(ACL=odd), None, None)
+        assert answer.users is None
+        assert answer.absences[Ask.USERS].kind in (AbsenceKind.REFUSED, AbsenceKind.NOT_PERMITTED)
+
+    def test_a_refused_login_is_an_absence(self) -> None:
+        node = self.node(**{"AUTH": b"+OK\r\n", LOGIN[1]: NOPERM})
+        answer = self.ask(node, None, "ours")
+        assert answer.login is None
+        assert answer.absences[Ask.LOGIN].kind is AbsenceKind.NOT_PERMITTED
 
 
 DISABLED = b"-ERR This instance has cluster support disabled\r\n"

@@ -26,8 +26,8 @@ class _Reason(NamedTuple):
 def failover_unprepared(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     """A failover of the shard would work, and then something else would not; one finding a shard.
 
-    Needs INFO and CONFIG GET of both sides. Logins and users are compared as far as the nodes let us see them (ACL
-    LIST; masterauth only where we need a password ourselves), and where they do not, nothing is said.
+    Needs INFO and CONFIG GET of both sides. Logins and users are compared as far as we see them (ACL LIST as the
+    default user; masterauth only where we need a password ourselves), and where they do not, nothing is said.
     """
     for shard in snapshot.shards:
         primary = snapshot.nodes[shard.primary_id]

@@ -93,7 +93,7 @@ _UNJUDGED = {
     Ask.SLOT_MIGRATIONS: ("+cluster|getslotmigrations", "running slot migrations", ()),
 }
 """For each question: the permission that it takes, what cannot be judged without it, and what that touches. ACL LIST
-is not among them: it shows hashes of passwords, so nobody should be asked to permit it to whoever only looks.
+is not among them: it shows hashes of passwords, so nobody is asked to permit it to whoever only looks.
 """
 
 _REFUSALS = frozenset({AbsenceKind.NOT_PERMITTED, AbsenceKind.UNSUPPORTED, AbsenceKind.REFUSED, AbsenceKind.NOT_ASKED})

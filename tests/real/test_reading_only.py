@@ -101,7 +101,8 @@ LOOKS = (
     ["record", "FILE", "--force"],
     ["record", "FILE.gz", "--force", "-o", "json"],
 )
-ASKED = {"info", "cluster|info", "cluster|nodes", "cluster|links", "cluster|getslotmigrations", "config|get", "acl|list", "auth"}
+ASKED = {"info", "cluster|info", "cluster|nodes", "cluster|links", "cluster|getslotmigrations", "config|get", "auth"}
+ASKED |= {"acl|list"}  # as the default user
 OF_REPLICATION = {"ping", "replconf", "psync"}
 
 

@@ -11,7 +11,7 @@ from rcfail.errors import UsageFault
 from rcfail.practice.lab.claims import slots_of_text
 from rcfail.practice.lab.damage import Refusal, WriteStop
 from rcfail.practice.lab.register import Register
-from rcfail.practice.lab.restart import moved_conf, wipe
+from rcfail.practice.lab.restart import addressed_conf, wipe
 from rcfail.practice.lab.writes import mend_files, without_write_stops
 from tests.unit.test_lab_register import entry, node
 
@@ -27,7 +27,7 @@ maxmemory 7000
 
 def test_an_address_is_changed_wherever_the_server_reads_one_and_nowhere_else() -> None:
     after = replace(node(1), host="127.40.1.2", port=7009)
-    assert moved_conf(CONF, node(1), after).splitlines() == [
+    assert addressed_conf(CONF, after, tls=False).splitlines() == [
         "bind 127.40.1.2",
         "port 7009",
         'dir "/tmp/127.40.1.1/7000"',
@@ -35,7 +35,13 @@ def test_an_address_is_changed_wherever_the_server_reads_one_and_nowhere_else() 
         "bind-source-addr 127.40.1.2",
         "maxmemory 7000",
     ]
-    assert moved_conf(CONF, node(1), node(1)) == CONF
+    assert addressed_conf(CONF, replace(node(1), port=7000), tls=False) == CONF
+
+
+@pytest.mark.parametrize(("plain", "shown"), [(None, "port 0"), (7001, "port 7001")])
+def test_with_tls_the_port_is_the_tls_port(plain: int | None, shown: str) -> None:
+    after = replace(node(1), port=7009, plain_port=plain)
+    assert addressed_conf("port 1\ntls-port 2\n", after, tls=True) == f"{shown}\ntls-port 7009\n"
 
 
 def test_what_the_server_wrote_is_wiped_and_the_rest_stays(tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ from rcfail.practice.lab.writes import without_write_stops
 _ANSWER_WITHIN_S = 15.0
 _HEARD_WITHIN_S = 5.0
 _POLL_S = 0.02
-_HOST_OPTIONS = frozenset({"bind", "bind-source-addr", "cluster-announce-ip"})
-_PORT_OPTIONS = frozenset({"port", "tls-port", "cluster-announce-port", "cluster-announce-tls-port"})
+_HOST_OPTIONS = ("bind", "bind-source-addr", "cluster-announce-ip")
 # What a server writes: its table, its saved data, its append-only file (one file before 7.0, then a folder).
 _WRITTEN = ("nodes.conf*", "*.rdb", "appendonly*")
 
@@ -60,17 +59,19 @@ def restart(
     with opened(register, name) as entry:
         node = entry.find(word)
         _check(entry, node, wait_s, comeback)
-        entry, back = _ready(entry, node, comeback)
-        register.write(entry)
-        if back.endpoint != node.endpoint and (entry.cuts or entry.partitions):
-            network.apply(entry)
+        back = _elsewhere(entry, node, comeback) if comeback.moved else node
+        back = replace(back, node_id=NOBODY_YET) if comeback.wiped else back
+        # Entered first: whoever is interrupted from here on can restart it again, and it comes to this address.
+        register.write(entry := entry.with_node(back))
+        entry = _prepare(entry, back, comeback)
         entry = start_node(entry, back, entry.server, register)
         back, talk = entry.find(back.name), talk_to(entry)
         await_answer(back, talk, Deadline.after(_ANSWER_WITHIN_S))
         effect = f"process {back.process.pid if back.process else ''} answers"
-        if comeback.wiped:
+        if back.node_id == NOBODY_YET:
             back = replace(back, node_id=identity(back, talk, Deadline.after(_ANSWER_WITHIN_S)))
             register.write(entry := entry.with_node(back))
+        if comeback.wiped:
             effect += f"; it is a new node {back.node_id[:8]} without peers, slots and data"
             effect += f", where {node.node_id[:8]} was" if not comeback.moved else ""
         if comeback.moved and not comeback.wiped:
@@ -80,20 +81,12 @@ def restart(
         return broken(entry, "restart", back, effect)
 
 
-def moved_conf(text: str, before: NodeEntry, after: NodeEntry) -> str:
-    """A redis.conf with the address of the node changed, wherever it stands."""
-    return "".join(_moved_line(row, before, after) for row in text.splitlines(keepends=True))
-
-
-def _moved_line(row: str, before: NodeEntry, after: NodeEntry) -> str:
-    option = option_of(row)
-    if option in _HOST_OPTIONS:
-        old, new = before.host, after.host
-    elif option in _PORT_OPTIONS:
-        old, new = str(before.port), str(after.port)
-    else:
-        return row
-    return " ".join(new if word == old else word for word in row.split()) + "\n"
+def addressed_conf(text: str, node: NodeEntry, *, tls: bool) -> str:
+    """A redis.conf with the address of the node wherever the server reads one. With TLS `port` is the plain one."""
+    places = dict.fromkeys(_HOST_OPTIONS, node.host)
+    places |= {"port": str(node.plain_port or 0), "tls-port": str(node.port)} if tls else {"port": str(node.port)}
+    rows = ((option_of(row), row) for row in text.splitlines())
+    return "".join(f"{option} {places[option]}\n" if option in places else f"{row}\n" for option, row in rows)
 
 
 def _check(entry: LabEntry, node: NodeEntry, wait_s: float | None, comeback: Comeback) -> None:
@@ -115,25 +108,23 @@ def _check(entry: LabEntry, node: NodeEntry, wait_s: float | None, comeback: Com
             )
 
 
-def _ready(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> tuple[LabEntry, NodeEntry]:
-    """The lab and the node as they will be, and the node's folder made so."""
+def _prepare(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> LabEntry:
+    """Make the node's folder and the firewall fit what it will be, and return the lab as it then is."""
     # What a node announces and what it was told is forgotten when it ends; a firewall rule is not.
     cuts = tuple(cut for cut in entry.cuts if (cut.node, cut.kind) != (node.name, CutKind.BUS_IN_ANNOUNCED))
     entry = without_write_stops(replace(entry, cuts=cuts), node)
     conf = Path(node.folder) / CONF_FILE
     text = conf.read_text("utf-8")
-    back = _elsewhere(entry, node, comeback) if comeback.moved else node
-    if comeback.moved:
-        conf.write_text(moved_conf(text, node, back), "utf-8")
+    conf.write_text(addressed_conf(text, node, tls=entry.access.tls), "utf-8")
     if comeback.wiped:
         wipe(Path(node.folder), conf_value(text, "dbfilename"))
-        back = replace(back, node_id=NOBODY_YET)
-    entry = entry.with_node(back)
-    if entry.access.tls and comeback.new_host:
-        issue_for(entry, back)
-    if entry.access.hostnames and comeback.new_host:
+    if comeback.new_host and entry.access.tls:
+        issue_for(entry, node)
+    if comeback.new_host and entry.access.hostnames:
         write_hosts(entry)
-    return entry, back
+    if comeback.moved and (entry.cuts or entry.partitions):
+        network.apply(entry)
+    return entry
 
 
 def wipe(folder: Path, dump_file: str | None = None) -> None:

@@ -214,8 +214,8 @@ def _announced_in_vain(snapshot: Snapshot, node: Node, empty: Silence, listing_i
         f"{'lists' if listing_it == 1 else 'list'} it at {empty.endpoint}: {reason_of(empty)}",
         "Clients are sent to the address that is listed. Unless they have a way there that we do not have, they do "
         f"not reach {'its slots' if node.slots else 'it, also when it is promoted'}.",
-        f"If clients reach it there and only this host does not, add --natmap {empty.endpoint}={here}; else compare what "
-        f"it announces with where it listens: {redis_cli(here, 'CONFIG', 'GET', 'cluster-announce-*')}",
+        f"If clients reach it there and only this host does not, add --natmap {empty.endpoint}={here}; else compare "
+        f"what it announces with where it listens: {redis_cli(here, 'CONFIG', 'GET', 'cluster-announce-*')}",
         _ALL if grave else (Promise.FAILOVER_READY,),
     )
 

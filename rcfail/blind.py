@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Observation, Silence, SilenceReason
 from rcfail.errors import CannotSee
-from rcfail.health.wording import redis_cli
+from rcfail.health.wording import listing, redis_cli
 from rcfail.render.words import SILENCE_WORDS
 
 _MOST_REASONS = 8
@@ -29,7 +30,7 @@ _HINTS = {
     SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead: -s ADDRESS:PORT.",
     SilenceReason.GARBAGE: "Another service listens there: name the client port of a node.",
     SilenceReason.TOO_LARGE: "Another service listens there: name the client port of a node.",
-    SilenceReason.CLOSED: "A cluster bus port does that (the client port is usually 10000 lower), and a TLS port: --tls.",
+    SilenceReason.CLOSED: "A cluster bus port does that (the client port is mostly 10000 lower), and a TLS port: --tls.",
     SilenceReason.FROZEN: "Look for a stopped process or a paused machine: {ping}, or name another node.",
     SilenceReason.TOO_SLOW: "Name another node, or give it more time: --read-timeout 10s --deadline 30s.",
     SilenceReason.CONNECT_TIMEOUT: "Check address, route and firewall from this host: {ping}, or name another node.",
@@ -59,9 +60,10 @@ class NothingSeen(CannotSee):
 
 
 class _Reason(NamedTuple):
-    """Why one address shows nothing. The hint of the smallest rank is the one that is given."""
+    """Why one address, `who`, shows nothing. The hint of the smallest rank is the one that is given."""
 
-    text: str
+    who: str
+    words: str
     rank: int
     hint: str
 
@@ -73,9 +75,7 @@ def cannot_see(observation: Observation) -> NothingSeen | None:
     reasons = list(_reasons(observation))
     if not reasons:
         return NothingSeen("nobody was asked", _OTHER_HINT, observation)
-    said = [reason.text for reason in reasons[:_MOST_REASONS]]
-    if len(reasons) > len(said):
-        said.append(f"and {len(reasons) - len(said)} more")
+    said = list(_grouped(reasons))
     lead = "" if len(reasons) == 1 else "no node of a cluster can be seen: "
     return NothingSeen(lead + "; ".join(said), min(reasons, key=lambda reason: reason.rank).hint, observation)
 
@@ -87,13 +87,27 @@ def _reasons(observation: Observation) -> Iterator[_Reason]:
         yield _silent(silence)
 
 
+def _grouped(reasons: Sequence[_Reason]) -> Iterator[str]:
+    """One clause for all addresses of which the same is to be said, in the order in which they came."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(reason.words, []).append(reason.who)
+    told = dict(islice(alike.items(), _MOST_REASONS))
+    for words, who in told.items():
+        yield f"each of {listing(who)} {words}" if len(who) > 1 else f"{who[0]} {words}"
+    left = len(reasons) - sum(map(len, told.values()))
+    if left:
+        yield f"and {left} more"
+
+
 def _silent(silence: Silence) -> _Reason:
     words = SILENCE_WORDS[silence.reason]
     if silence.text and silence.text not in words and silence.reason not in _SELF_EXPLAINING:
         words += f" ({_cut(silence.text)})"
     hint = _HINTS.get(silence.reason, _OTHER_HINT)
     return _Reason(
-        text=f"{silence.endpoint or 'a node'} {words}",
+        who=str(silence.endpoint or "a node"),
+        words=words,
         rank=_RANK.get(silence.reason, len(_RANK)),
         hint=hint.replace("{ping}", redis_cli(silence.endpoint, "PING")),
     )
@@ -102,7 +116,7 @@ def _silent(silence: Silence) -> _Reason:
 def _unread(answer: Answer) -> _Reason:
     """A node that answers, but not with a table of members."""
     if answer.nodes is not None:
-        return _Reason(f"{answer.endpoint} lists no node that could be read", len(_RANK), _OTHER_HINT)
+        return _Reason(str(answer.endpoint), "lists no node that could be read", len(_RANK), _OTHER_HINT)
     absence = answer.absences.get(Ask.CLUSTER_NODES) or Absence(AbsenceKind.NO_ANSWER)
     words = {
         AbsenceKind.NOT_PERMITTED: "does not let this user read CLUSTER NODES",
@@ -110,7 +124,7 @@ def _unread(answer: Answer) -> _Reason:
         AbsenceKind.UNSUPPORTED: "does not know CLUSTER NODES",
     }.get(absence.kind, "gives no table of members")
     said = f" ({_cut(absence.text)})" if absence.text else ""
-    return _Reason(f"{answer.endpoint} {words}{said}", -1, _UNREAD_HINTS.get(absence.kind, _OTHER_HINT))
+    return _Reason(str(answer.endpoint), words + said, -1, _UNREAD_HINTS.get(absence.kind, _OTHER_HINT))
 
 
 def _cut(text: str) -> str:

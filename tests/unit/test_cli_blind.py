@@ -75,8 +75,13 @@ def test_a_thousand_reasons_are_still_one_readable_line() -> None:
     many = dark(*(silence(SilenceReason.REFUSED, endpoint=Endpoint("h", port)) for port in range(1, 1001)))
     fault = cannot_see(many)
     assert fault is not None
-    assert fault.message.endswith("and 992 more")
-    assert len(fault.message) < 500
+    same = "no node of a cluster can be seen: each of h:1, h:2, h:3 and 997 more refuses the connection"
+    assert fault.message == same
+    texts = (silence(SilenceReason.TLS_FAILED, f"reason {number}", Endpoint("h", number)) for number in range(1, 1001))
+    fault = cannot_see(dark(*texts))
+    assert fault is not None
+    assert fault.message.endswith("; and 992 more")
+    assert len(fault.message) < 800
 
 
 def test_a_text_without_end_is_cut() -> None:

@@ -30,7 +30,7 @@ _HINTS = {
     SilenceReason.UNRESOLVABLE: "Check the spelling, or name the address instead: -s ADDRESS:PORT.",
     SilenceReason.GARBAGE: "Another service listens there: name the client port of a node.",
     SilenceReason.TOO_LARGE: "Another service listens there: name the client port of a node.",
-    SilenceReason.CLOSED: "A cluster bus port does that (the client port is mostly 10000 lower), and a TLS port: --tls.",
+    SilenceReason.CLOSED: "A cluster bus port does that (the client port is often 10000 lower), and a TLS port: --tls.",
     SilenceReason.FROZEN: "Look for a stopped process or a paused machine: {ping}, or name another node.",
     SilenceReason.TOO_SLOW: "Name another node, or give it more time: --read-timeout 10s --deadline 30s.",
     SilenceReason.CONNECT_TIMEOUT: "Check address, route and firewall from this host: {ping}, or name another node.",

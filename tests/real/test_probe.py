@@ -18,6 +18,7 @@ from tests.real.test_health_nodes import LONG_MS, SLOW_LOADING, slot_of
 from tests.real.test_health_replication import empty, fill
 from tests.real.test_wire_servers import CLUSTER, PASSWORD, Starter
 from tests.real.test_wire_servers import start as start  # a fixture
+from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
 YES, NO, UNKNOWN = 0, 1, 3
@@ -41,6 +42,10 @@ def both(lab: RunningLab, node: str) -> tuple[int, int]:
     """The codes of live and ready."""
     endpoint = lab.node(node).endpoint
     return probe("live", endpoint).code, probe("ready", endpoint).code
+
+
+def is_ready(lab: RunningLab, node: str) -> bool:
+    return probe("ready", lab.node(node).endpoint).code == YES
 
 
 @every_server
@@ -135,6 +140,23 @@ def test_a_minority_lives_and_is_ready(lab: LabMaker) -> None:
     assert "no fault of this node" in said.line
     assert both(one, "n3") == (YES, YES)
     assert both(one, one.replica_of("n3").name) == (YES, YES)
+
+
+@every_server
+@pytest.mark.timeout(400)
+def test_a_cold_start_of_one_pod_after_the_other(lab: LabMaker) -> None:
+    """As a StatefulSet starts its pods by default: each one only when all before it are ready.
+
+    A replica comes before its primary, a primary before the majority: none of them may wait for what comes later.
+    """
+    one = lab()
+    one.kill(*one.nodes)
+    begun: list[str] = []
+    for name in ("n4", "n5", "n6", "n1", "n2", "n3"):
+        one.restart(name)
+        begun.insert(0, name)
+        one.wait(lambda: all(is_ready(one, each) for each in begun), f"{begun} to be ready", timeout_s=60.0)
+    one.wait(lambda: health_of(one).exit_code == YES, "the cluster to be well", timeout_s=60.0)
 
 
 @every_server

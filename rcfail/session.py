@@ -63,8 +63,13 @@ class LiveSight:
             clock=self._clock,
             reader=self._reader,
             also=self._also,
+            here=self._ahead(deadline),
             natmap=self._natmap,
         )
+
+    def _ahead(self, _: Deadline) -> tuple[Endpoint, ...]:
+        """Who was asked already."""
+        return ()
 
     def again(self, previous: Observation, deadline: Deadline) -> Observation | None:
         from rcfail.wire.crawl import look_again
@@ -108,6 +113,9 @@ class LastingSight(LiveSight):
         # `expected` is whom others list there: a node that was taken out of the cluster is not asked for ever.
         self._also = tuple(each.endpoint for each in found.answers if each.expected) or self._also
         return found
+
+    def _ahead(self, deadline: Deadline) -> tuple[Endpoint, ...]:
+        return self._kept.ask_ahead((*self._seeds, *self._also), deadline)
 
     def close(self) -> None:
         self._kept.close()

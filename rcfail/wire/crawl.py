@@ -44,17 +44,20 @@ def crawl(
     reader: NodesReader | None = None,
     all_links: bool = False,
     also: Iterable[Endpoint] = (),
+    here: Iterable[Endpoint] = (),
     natmap: Natmap = NO_NATMAP,
 ) -> Observation:
     """One round over the whole cluster. Never raises for what a server or a network does.
 
     A seed that is a name stands for all its addresses. The endpoints of `skip` are not asked; their silences
     count again. What is not answered when the deadline passes is a Silence NO_TIME. `reader` may be shared
-    between rounds; `all_links` asks for CLUSTER LINKS in large clusters too; `also` are places to begin at besides;
-    `natmap` says where the addresses that the views print are reached from here.
+    between rounds; `all_links` asks for CLUSTER LINKS in large clusters too; `also` are places to begin at besides,
+    `here` those whose answers are on their way already: they are read first, in the caller's thread. `natmap` says
+    where the addresses that the views print are reached from here.
     """
     questioner = Questioner(door, reader or NodesReader(), clock, all_links)
     crawler = _Crawler(questioner, door.names, deadline, clock, tuple(skip), natmap)
+    crawler.ask_here(here)
     crawler.begin_at(seeds, door.bounds.resolve_s)
     for place in also:
         crawler.ask(place)
@@ -147,6 +150,13 @@ class _Crawler:
             self._met.add(place)
             self._waiting[place] = None
             self._pool.submit(lambda: self._questioner.ask(place, self._deadline))
+
+    def ask_here(self, places: Iterable[Endpoint]) -> None:
+        """Ask whoever is at these, one after the other, and wait for each."""
+        due = [place for place in dict.fromkeys(places) if place not in self._met]
+        self._met.update(due)  # before the first of them lists the others
+        for place in due:
+            self._take(self._questioner.ask(place, self._deadline))
 
     def run(self, seeds: tuple[Endpoint, ...]) -> Observation:
         """Take in what comes, ask whom it names, and call the roll at the end or when the deadline passes."""

@@ -102,6 +102,7 @@ class Conversation:
         self._deadline = deadline
         self._auth_due = credentials.password is not None
         self._connection: _Direct | None = None
+        self._ahead: list[tuple[bytes, ...]] = []
         self.failure: Refusal | None = None
 
     def __enter__(self) -> Self:
@@ -143,6 +144,25 @@ class Conversation:
         """Use the connection for another round of questions, with an end of its own."""
         self._deadline = deadline
 
+    def send_ahead(self, commands: Iterable[Command]) -> None:
+        """Send what `read_ahead` will read: their time begins now, and while it runs others can be asked."""
+        self._ahead = [_encoded(command) for command in commands]
+        if self._connection is None or self.failure is not None:
+            return
+        try:
+            self._send(self._connection, self._ahead, self._deadline)
+        except Unheard as error:
+            self.failure = unheard(error.reason, error.text)
+
+    def read_ahead(self) -> tuple[Reply, ...]:
+        """The replies to what was sent ahead. Waits for them as `read` does."""
+        return tuple(self._exchange(self._ahead, self._deadline, sent=True))
+
+    @property
+    def descriptor(self) -> int | None:
+        """What to wait on for a reply; None where there is no connection."""
+        return self._connection.bound.fileno() if self._connection is not None and self.failure is None else None
+
     def authenticate(self) -> Refusal | None:
         """Send AUTH alone, if it is due, and return what hinders, if anything does."""
         if self.failure is None and self._auth_due:
@@ -163,14 +183,20 @@ class Conversation:
         if self._connection is not None:
             self._connection.end()
 
-    def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline) -> list[Reply]:
+    def _send(self, connection: _Direct, commands: list[tuple[bytes, ...]], deadline: Deadline) -> None:
+        """Begin an exchange. Raises Unheard."""
+        ends = _earlier(deadline, self._deadline)
+        connection.bound.begin(self._bounds.read_s, self._bounds.reply_bytes, ends)
+        connection.send(commands)
+
+    def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline, sent: bool = False) -> list[Reply]:
         """The replies that came, then the failure for each one that did not."""
         replies: list[Reply] = []
         if self._connection is not None and self.failure is None:
             bound = self._connection.bound
             try:
-                bound.begin(self._bounds.read_s, self._bounds.reply_bytes, _earlier(deadline, self._deadline))
-                self._connection.send(commands)
+                if not sent:
+                    self._send(self._connection, commands, deadline)
                 while len(replies) < len(commands):
                     replies.append(self._printable(self._connection.next_reply()))
             except Unheard as error:

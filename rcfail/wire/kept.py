@@ -30,12 +30,13 @@ class _Kept:
     """A connection that was well when it was last used, and when it is too old.
 
     `settings` are what CONFIG GET gave on it: read once for each connection, so they are as old as that at most.
-    `ahead` are questions that it was sent already.
+    `opening` are the first questions of a round, and `ahead` those that it was sent already.
     """
 
     conversation: Conversation
     old_at_s: float
     settings: dict[Command, Reply] = field(default_factory=dict)
+    opening: list[Command] = field(default_factory=list)
     ahead: list[Command] = field(default_factory=list)
 
 
@@ -52,21 +53,20 @@ class KeptDoor(Door):
         self._visited.add(endpoint)
         return _Visit(self, endpoint, deadline)
 
-    def ask_ahead(self, commands: Iterable[Command], deadline: Deadline) -> tuple[Endpoint, ...]:
-        """Send these on all connections at once; whose answers have begun to come within a moment.
+    def ask_ahead(self, among: Iterable[Endpoint], deadline: Deadline) -> tuple[Endpoint, ...]:
+        """Send to these, where a connection is, what opened the last round; who begins to answer within a moment.
 
         Those can be read one after the other without a thread for each, which would cost more than the reading. In a
         large cluster the answers are too long for that: they do not fit into the sockets' own buffers.
         """
         if len(self._kept) > MOST_AHEAD:
             return ()
-        asked = [tuple(command) for command in commands]
         waiting: dict[int, Endpoint] = {}
-        for endpoint in list(self._kept):
+        for endpoint in dict.fromkeys(among):
             kept = self.take(endpoint)
             if kept is None:
                 continue
-            kept.ahead[:] = [each for each in asked if each not in kept.settings]
+            kept.ahead[:] = [each for each in kept.opening if each not in kept.settings]
             kept.conversation.go_on(deadline)
             kept.conversation.send_ahead(kept.ahead)
             self.give_back(endpoint, kept)
@@ -118,6 +118,7 @@ class _Visit(Conversation):
                 return replies
             self._kept.conversation.close()
         self._kept = self._door.dial(self._endpoint, self._deadline)
+        self._kept.opening[:] = asked
         fresh = self._kept.conversation.read(asked, deadline=deadline)
         self._kept.settings.update(
             {

@@ -54,7 +54,8 @@ def live(ctx: click.Context, node: str) -> Outcome:
     """Say whether the server's process answers, be it with an error.
 
     It says no only where nobody answers at all. Loading, a refused password, a script that runs long, CLUSTERDOWN and
-    a certificate that has expired are answers: a restart mends none of them. No password is sent or read.
+    a certificate that has expired are answers: a restart mends none of them. No password is sent or read. It ends
+    within 2 s, unless --deadline says otherwise.
     """
     endpoint, settings = _endpoint(ctx, node), _bare_settings(ctx)
     from rcfail.wire.probe import ping
@@ -72,7 +73,8 @@ def ready(ctx: click.Context, node: str, joined: bool) -> Outcome:
 
     It says no while the node loads its data, or is a replica that takes a copy from a primary that lives: both pass
     by themselves. A node that has not joined yet is ready, for it may have to be to be joined; --joined turns that
-    round, for clusters whose pods start in parallel and have their names before they are ready.
+    round, for clusters whose pods start in parallel and have their names before they are ready. It ends within 2 s,
+    unless --deadline says otherwise.
     """
     endpoint, settings = _endpoint(ctx, node), _settings(ctx)
     from rcfail.wire.probe import ask_itself

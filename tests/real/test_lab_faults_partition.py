@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -13,7 +14,7 @@ from rcfail.practice.lab.damage import Way
 from rcfail.practice.lab.status import look_at
 from rcfail.wire.refusals import Refusal
 from tests.real.conftest import LabMaker
-from tests.real.servers import RunningLab
+from tests.real.servers import REPOSITORY, RunningLab, rcfail_command
 from tests.real.test_lab_faults import needs_firewall, suspects, tables_of_the_firewall, unanswered
 
 pytestmark = needs_firewall
@@ -152,6 +153,31 @@ def test_without_the_firewall_nothing_is_parted(lab: LabMaker, monkeypatch: pyte
             made.partition("n1")
     assert "root or CAP_NET_ADMIN" in caught.value.hint
     assert not made.entry.partitions
+
+
+def test_who_waits_keeps_nobody_from_healing_and_leaves_nothing_behind_when_killed(lab: LabMaker) -> None:
+    made = lab(3, 0, node_timeout_ms=60_000)
+    waiting = rcfail_command("lab", "fault", "partition", "--side", "n1", "--lab", made.name, "--wait", "10m")
+    with subprocess.Popen(waiting, env=made.environment(), cwd=REPOSITORY, stdout=subprocess.DEVNULL) as process:
+        try:
+            made.wait(lambda: made.entry.partitions, "the partition to be entered")
+            made.wait(lambda: not reachable_between(made, "n1", "n2"), "n1 to be cut off")
+            made.heal()
+            assert process.poll() is None
+            made.partition("n2")
+        finally:
+            process.kill()
+    assert reachable_between(made, "n1", "n3")
+    table = network.table_of(made.entry)
+    assert table in tables_of_the_firewall()
+    made.down()
+    assert table not in tables_of_the_firewall()
+
+
+def reachable_between(lab: RunningLab, source: str, target: str) -> bool:
+    """Whether somebody at the address of one node can connect to the bus port of another."""
+    node = lab.node(target)
+    return network.reachable(node.host, node.bus_port, lab.node(source).host)
 
 
 def test_a_partition_on_the_command_line(lab: LabMaker) -> None:

@@ -64,11 +64,12 @@ def partition(
             raise
         _end_what_cannot_be_told(changed, wanted)
         _try(changed, wanted)
-        effect = _effect(wanted)
-        if wait_s is not None:
-            _await(changed, wait_s, lambda talk: _unsuspected_beyond(changed, talk, wanted))
-            effect += "; all nodes suspect those beyond"
-        return Parted(entry.name, "partition", changed.partitions, effect, command(entry, "heal"))
+    effect = _effect(wanted)
+    # Not under the lab's lock: somebody else may heal it meanwhile.
+    if wait_s is not None:
+        _await(changed, wait_s, lambda talk: _unsuspected_beyond(changed, talk, wanted))
+        effect += "; all nodes suspect those beyond"
+    return Parted(entry.name, "partition", changed.partitions, effect, command(entry, "heal"))
 
 
 def heal(register: Register, name: str, *, wait_s: float | None = None) -> Parted:
@@ -81,11 +82,11 @@ def heal(register: Register, name: str, *, wait_s: float | None = None) -> Parte
         healed = replace(entry, partitions=())
         network.apply(healed)
         register.write(healed)
-        effect = "no packet is dropped between the sides any more"
-        if wait_s is not None:
-            _await(healed, wait_s, lambda talk: _suspected(healed, talk))
-            effect += "; no running node suspects another"
-        return Parted(entry.name, "heal", entry.partitions, effect)
+    effect = "no packet is dropped between the sides any more"
+    if wait_s is not None:
+        _await(healed, wait_s, lambda talk: _suspected(healed, talk))
+        effect += "; no running node suspects another"
+    return Parted(entry.name, "heal", entry.partitions, effect)
 
 
 def _check(entry: LabEntry, wanted: Partition, wait_s: float | None) -> None:

@@ -327,7 +327,7 @@ def test_when_the_terminal_changes_its_size_the_picture_is_drawn_anew_at_once(
         (["--watch", "--rounds", "0"], "0"),
         (["--watch", "-o", "nagios"], "--watch has no -o nagios"),
         (["--watch", "-o", "prometheus"], "--watch has no -o prometheus"),
-        (["--watch", "--output-file", "x"], "exclude each other"),
+        (["--watch", "--output-file", "/dev/null"], "exclude each other"),
     ],
 )
 def test_what_cannot_be_had_together(capsys: Capsys, tmp_path: object, args: list[str], words: str) -> None:

@@ -34,7 +34,10 @@ def lab() -> None:
     """
 
 
-@lab.command("up", example="rcfail lab up\nrcfail lab up big --primaries 5 --replicas 2 --hosts 5")
+@lab.command(
+    "up",
+    example="rcfail lab up\nrcfail lab up big --primaries 5 --replicas 2 --hosts 5\nrcfail lab up safe --tls --acl",
+)
 @_name
 @click.option("--primaries", type=int, default=3, show_default=True, help="How many primaries.")
 @click.option("--replicas", type=int, default=1, show_default=True, help="How many replicas for each primary.")

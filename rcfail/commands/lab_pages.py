@@ -12,7 +12,7 @@ from rcfail.errors import LabFault
 from rcfail.exits import ExitCode
 from rcfail.practice.lab.access import EndpointType
 from rcfail.practice.lab.conf import CONF_FILE
-from rcfail.practice.lab.environment import leftovers, variables
+from rcfail.practice.lab.environment import leftovers, redis_cli, variables
 from rcfail.practice.lab.faults import command as fault_command
 from rcfail.practice.lab.logs import ServerFault
 from rcfail.practice.lab.processes import ProcessState
@@ -42,6 +42,8 @@ def env_outcome(entry: LabEntry, env: Mapping[str, str]) -> Outcome:
     others = leftovers(entry, env, keep_password=by_hand)
     rows = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
     rows += [f"unset {' '.join(others)}"] if others else []
+    if entry.access.tls or entry.access.user:
+        rows.append(f"# all rights: {redis_cli(entry)}")
     if by_hand:
         where = shlex.quote(str(Path(entry.nodes[0].folder) / CONF_FILE))
         rows.append(f"# RCFAIL_PASSWORD is to be the requirepass in {where}")
@@ -159,6 +161,7 @@ def _state(node: NodeStatus) -> Span:
         said.append(f"cluster_state:{node.cluster_state}")
     said.extend(f"cut: {each}" for each in node.cut)
     said.extend(f"refuses writes: {each}" for each in node.refuses)
+    said.extend(f"altered: {each}" for each in node.altered)
     return span(", ".join(said), Style.BAD) if said else span("ok", Style.GOOD)
 
 
@@ -203,6 +206,7 @@ def _node_json(node: NodeStatus) -> Json:
         "cluster_state": node.cluster_state,
         "cut": list(node.cut),
         "refuses_writes": list(node.refuses),
+        "altered": list(node.altered),
         "silence": node.silence or None,
         "folder": entry.folder,
     }

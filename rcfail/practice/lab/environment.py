@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
-from rcfail.practice.lab.access import ClientCerts
+from rcfail.practice.lab.access import ADMIN, ClientCerts
 from rcfail.practice.lab.certs import authority, pair
 from rcfail.practice.lab.register import LabEntry
 from rcfail.practice.lab.users import password_file
@@ -39,6 +40,18 @@ def variables(entry: LabEntry) -> dict[str, str]:
         found["RCFAIL_CERT"] = str(certificate)
         found["RCFAIL_KEY"] = str(key)
     return found
+
+
+def redis_cli(entry: LabEntry) -> str:
+    """The shell command that may do everything on the first node; it reads the password when it is run."""
+    words = ["redis-cli", "-h", entry.nodes[0].host, "-p", str(entry.nodes[0].port)]
+    if entry.access.tls:
+        certificate, key = pair(entry)
+        words += ["--tls", "--cacert", str(authority(entry)), "--cert", str(certificate), "--key", str(key)]
+    if not entry.access.user:
+        return shlex.join(words)
+    password = shlex.quote(str(password_file(entry, ADMIN)))
+    return f'REDISCLI_AUTH="$(cat {password})" {shlex.join([*words, "--user", ADMIN])}'
 
 
 def leftovers(entry: LabEntry, env: Mapping[str, str], *, keep_password: bool) -> tuple[str, ...]:

@@ -58,7 +58,8 @@ def _run(args: Sequence[str], started_s: float) -> ExitCode | None:
         outcome = _outcome(args, given)
         if outcome is None:
             return _flushed(None)
-        if given.cluster_name is not None:
+        # Without seeds no cluster was asked: a saved table, say, while a variable still names a cluster.
+        if given.cluster_name is not None and outcome.cluster.seeds:
             outcome = outcome.of_cluster(given.cluster_name)
         return _write(outcome, _manner(args, given, started_s))
     except KeyboardInterrupt:

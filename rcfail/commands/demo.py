@@ -48,6 +48,7 @@ def demo(ctx: click.Context, server: str | None, node_timeout: float, access: Ac
     also after Ctrl-C. Ends with 0 only when every step was seen and the cluster is healthy again.
     """
     settings = settings_of(ctx)
+    ctx.obj.cluster_name = None  # whatever a variable names, this is about a cluster of its own
     wish = Wish(
         f"demo-{os.getpid()}",
         hosts=_OWN_HOSTS,

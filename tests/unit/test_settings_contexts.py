@@ -311,6 +311,11 @@ def test_the_name_is_in_the_json_of_success_and_failure(
     monkeypatch.setenv("RCFAIL_CONFIG", str(path))
     ran = rcfail(capsys, "health", "-c", "dead", "-o", "json")
     assert (ran.code, ran.document["cluster"]["name"]) == (3, "dead")
+    table = written(tmp_path / "nodes.conf", World.of(3, 1).nodes_text(next(iter(World.of(3, 1)))))
+    monkeypatch.setenv("RCFAIL_CLUSTER", "dead")
+    saved = rcfail(capsys, "nodes", "--from", str(table), "-o", "json")
+    assert (saved.code, saved.document["cluster"]["name"]) == (0, None)
+    assert rcfail(capsys, "health", "-o", "json").document["cluster"]["name"] == "dead"
     assert (
         rcfail(capsys, "health", "--from-record", recorded(World.of(3, 1), tmp_path), "-o", "json").document["cluster"][
             "name"

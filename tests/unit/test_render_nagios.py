@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
 from rcfail.cluster.observation import SilenceReason
 from rcfail.commands.exit_codes import exit_codes
@@ -205,6 +207,12 @@ def test_nothing_that_is_said_breaks_the_line(said: str) -> None:
     assert "\x1b" not in line.text
     assert "\u202e" not in line.text
     assert line.data["time"] == "0.100"
+
+
+@given(text())
+def test_no_text_at_all_breaks_the_line(said: str) -> None:
+    outcome = Outcome("health", ExitCode.UNKNOWN, lambda _: (), dict, errors=(Trouble("x", f"it {said}"),))
+    assert read(status_line(outcome, 0.1)).state == "UNKNOWN"
 
 
 def test_a_hostile_host_name_does_not_break_the_line(capsys: Capsys, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,6 +17,7 @@ from rcfail.cluster.observation import SilenceReason
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Finding, Severity, Subject, SubjectKind
 from rcfail.health.verdict import conclude
+from rcfail.render.inert import inert
 from rcfail.render.outcome import ClusterName, Outcome, Picture, Trouble
 from rcfail.render.prometheus import exposition
 from tests.unit.running import Ran, rcfail, recorded
@@ -161,6 +164,12 @@ def test_what_a_server_says_does_not_break_the_text(name: str) -> None:
     assert text.encode("utf-8")
     plain = re.sub(r"[\n\x1b\ud800]", lambda match: f"\\{_ESCAPES[match[0]]}", name)
     assert Metrics(text).cluster == plain
+
+
+@given(text())
+def test_no_text_at_all_breaks_the_text(name: str) -> None:
+    outcome = Outcome("health", ExitCode.OK, lambda _: (), dict, cluster=ClusterName(name=name))
+    assert Metrics(exposition(outcome, 0.1, 1.0)).cluster == inert(name)
 
 
 _ESCAPES = {"\n": "x0a", "\x1b": "x1b", "\ud800": "ud800"}

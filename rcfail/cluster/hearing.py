@@ -27,7 +27,7 @@ class Regard(StrEnum):
     UNLISTED = "unlisted"
 
 
-_DEAF = frozenset({Regard.SUSPECTS, Regard.FAILED, Regard.NO_ADDRESS})
+DEAF = frozenset({Regard.SUSPECTS, Regard.FAILED, Regard.NO_ADDRESS})
 ONE_WAY = frozenset({Regard.WAITS, Regard.NO_LINK})
 
 
@@ -42,7 +42,7 @@ class Hearing:
 
     def deaf(self, observer: NodeId, node_id: NodeId) -> bool:
         """The observer gets no sign of life of the other."""
-        return self.of(observer, node_id) in _DEAF
+        return self.of(observer, node_id) in DEAF
 
     def apart(self, one: NodeId, other: NodeId) -> bool:
         """One of the two, where it gave a table, gets no sign of life of the other."""

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rcfail.cluster.hearing import Hearing, Regard, hearing
+from rcfail.cluster.hearing import DEAF, Hearing, Regard, hearing
 from rcfail.cluster.nouns import NodeId, NodeTable, Role
 from rcfail.cluster.snapshot import Known, Snapshot
 
 _HEARD = frozenset({Regard.WELL, Regard.STILL_FAILED})
+_UNHEARD = frozenset({*DEAF, Regard.UNLISTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,10 @@ def _apart(heard: Hearing) -> Mapping[NodeId, set[NodeId]]:
     """With whom each observer exchanges nothing, whichever of the two says so."""
     apart: dict[NodeId, set[NodeId]] = {}
     for observer, seen in heard.regards.items():
-        for other in seen:
-            if other in heard.regards and (heard.deaf(observer, other) or seen[other] is Regard.UNLISTED):
-                apart.setdefault(observer, set()).add(other)
+        missed = {other for other, regard in seen.items() if regard in _UNHEARD} & heard.regards.keys()
+        if missed:
+            apart.setdefault(observer, set()).update(missed)
+            for other in missed:
                 apart.setdefault(other, set()).add(observer)
     return apart
 

@@ -206,8 +206,10 @@ def test_three_zones_and_none_hears_another(lab: LabMaker) -> None:
     assert "No side has 2 of 3 voters" in health.the("partition").consequence
     one.heal()
     one.wait(lambda: suspicion_is_over(one), "all to hear each other", TIMEOUT_S)
-    health = health_of(one, "--wait", "30s")
-    assert (health.exit_code, health.codes) == (OK, {})
+    # While they find each other again, two that still suspect the third may fail it over: then two lead on one host.
+    placed = [word for code in ("quorum-on-one-host", "quorum-in-one-zone") for word in ("--ignore", code)]
+    health = health_of(one, "--wait", "30s", *placed)
+    assert (health.exit_code, health.codes) == (OK, {}), health
 
 
 @every_server

@@ -10,7 +10,7 @@ from rcfail.commands.lab_network import NETWORK
 from rcfail.commands.lab_options import lab_option, lab_register, node_argument, wait_option
 from rcfail.commands.options import VerbGroup
 from rcfail.errors import UsageFault
-from rcfail.practice.lab import cuts, faults, mending, writes
+from rcfail.practice.lab import altered, cuts, faults, mending, writes
 from rcfail.practice.lab.damage import Refusal
 from rcfail.practice.lab.restart import Comeback
 from rcfail.practice.lab.restart import restart as restart_node
@@ -97,6 +97,25 @@ def mend_replication(name: str, node: str) -> Outcome:
     return broken_outcome("lab fault mend-replication", faults.mend_replication(lab_register(), name, node))
 
 
+@fault.command(
+    "config",
+    short_help="Change a setting of one node while it runs.",
+    example="rcfail lab fault config n4 cluster-replica-no-failover yes\n"
+    "rcfail lab fault config n1 repl-backlog-size 16kb",
+)
+@node_argument
+@click.argument("option")
+@click.argument("value")
+@lab_option
+def config(name: str, node: str, option: str, value: str) -> Outcome:
+    """Change a setting of one node while it runs, with CONFIG SET.
+
+    `mend` gives it its value back, and so does a restart. Settings that make the node one of this lab cannot be had,
+    nor passwords.
+    """
+    return broken_outcome("lab fault config", altered.alter(lab_register(), name, node, option, value))
+
+
 @fault.command("oom", short_help="Let a primary refuse writes with OOM.", example="rcfail lab fault oom n1")
 @node_argument
 @lab_option
@@ -128,7 +147,7 @@ def noreplicas(name: str, node: str) -> Outcome:
 
 @fault.command(
     "mend",
-    short_help="Undo cuts and refused writes of a node, or all.",
+    short_help="Undo what was done to a node, or all.",
     example="rcfail lab fault mend n2\nrcfail lab fault mend --all --wait 30s",
 )
 @click.argument("node", required=False)
@@ -136,10 +155,11 @@ def noreplicas(name: str, node: str) -> Outcome:
 @click.option("--all", "every", is_flag=True, help="Everything that was broken in the lab and can be undone.")
 @wait_option("With --all: wait so long until the lab is whole. [until all is undone]")
 def mend(name: str, node: str | None, every: bool, wait_s: float | None) -> Outcome:
-    """Undo all cuts of a node's ports, and let it take writes again.
+    """Undo all cuts of a node's ports, let it take writes again, and give it its settings back.
 
-    With --all: heal partitions, open ports, thaw and restart nodes, mend replication and writes, close open slots.
-    What a node forgot stays forgotten: after forget, reset, delslots or restart --wipe, mend it as a real cluster.
+    With --all: heal partitions, open ports, thaw and restart nodes, mend replication, writes and settings, close open
+    slots. What a node forgot stays forgotten: after forget, reset, delslots or restart --wipe, mend it as a real
+    cluster.
     """
     if every is (node is not None):
         raise UsageFault("name one node, or say --all", "For example: rcfail lab fault mend --all.")

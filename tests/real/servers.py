@@ -15,7 +15,7 @@ from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import Belief, NodeTable
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import OutOfTime, RcfailError
-from rcfail.practice.lab import claims, cuts, faults, mending, partitions, tables, writes
+from rcfail.practice.lab import altered, claims, cuts, faults, mending, partitions, tables, writes
 from rcfail.practice.lab.agreement import Sight
 from rcfail.practice.lab.binary import find_server, speaks_tls
 from rcfail.practice.lab.damage import Refusal as WriteRefusal
@@ -139,6 +139,9 @@ class RunningLab:
 
     def restart(self, node: NodeEntry | str, wait_s: float | None = None, *, comeback: Comeback = AS_IT_WAS) -> Broken:
         return restart(self.register, self.name, self.node(node).name, wait_s, comeback=comeback)
+
+    def alter(self, node: NodeEntry | str, option: str, value: str) -> Broken:
+        return altered.alter(self.register, self.name, self.node(node).name, option, value)
 
     def refuse_writes(self, node: NodeEntry | str, refusal: WriteRefusal) -> Broken:
         return writes.refuse_writes(self.register, self.name, self.node(node).name, refusal)

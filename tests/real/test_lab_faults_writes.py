@@ -97,3 +97,44 @@ def test_what_takes_no_writes_anyway_cannot_be_made_to_refuse_them(lab: LabMaker
     with pytest.raises(LabFault, match=r"n1 .* does not answer"):
         made.refuse_writes("n1", Refusal.OOM)
     made.down()
+
+
+@every_server
+def test_a_setting_of_one_node_is_its_own_until_it_is_mended_or_restarted(lab: LabMaker) -> None:
+    made = lab()
+    done = made.alter("n4", "cluster-replica-no-failover", "yes")
+    assert (done.effect, done.undo) == (
+        "cluster-replica-no-failover is yes, and was no",
+        f"rcfail lab fault mend n4 --lab {made.name}",
+    )
+    made.wait(lambda: "failover-disabled" in health_of(made).codes, "health to see it")
+    status = look_at(made.register, made.name)
+    assert status.nodes[3].altered == ("cluster-replica-no-failover",)
+    made.alter("n4", "cluster-replica-no-failover", "yes")
+    made.mend("n4")
+    assert made.ask("n4", "CONFIG", "GET", "cluster-replica-no-failover") == ("cluster-replica-no-failover", "no")
+    made.alter("n4", "maxclients", "99")
+    made.kill("n4")
+    made.restart("n4", wait_s=20)
+    assert not made.entry.altered
+    assert made.ask("n4", "CONFIG", "GET", "maxclients") != ("maxclients", "99")
+    made.wait(lambda: health_of(made).exit_code == OK, "health to find nothing")
+
+
+def test_settings_that_cannot_be_had(lab: LabMaker) -> None:
+    made = lab(1, 0)
+    for option in ("port", "requirepass", "cluster-announce-ip", "TLS-PORT"):
+        with pytest.raises(UsageFault, match="the lab needs"):
+            made.alter("n1", option, "1")
+    with pytest.raises(LabFault, match="it has no such setting"):
+        made.alter("n1", "no-such-setting", "1")
+    with pytest.raises(LabFault, match="refused CONFIG SET maxclients"):
+        made.alter("n1", "maxclients", "many")
+    assert not made.entry.altered
+    made.refuse_writes("n1", Refusal.OOM)
+    with pytest.raises(UsageFault, match="what makes it refuse writes"):
+        made.alter("n1", "maxmemory", "0")
+    made.alter("n1", "maxclients", "99")
+    made.mend("n1")
+    assert not made.entry.altered
+    assert not made.entry.write_stops

@@ -9,7 +9,7 @@ import pytest
 
 from rcfail.errors import UsageFault
 from rcfail.practice.lab.claims import slots_of_text
-from rcfail.practice.lab.damage import Refusal, WriteStop
+from rcfail.practice.lab.damage import Altered, Refusal, WriteStop
 from rcfail.practice.lab.register import Register
 from rcfail.practice.lab.restart import addressed_conf, wipe
 from rcfail.practice.lab.writes import mend_files, without_write_stops
@@ -68,8 +68,9 @@ def test_the_saved_data_is_put_back(tmp_path: Path, saved: str | None) -> None:
     assert [path.read_text() for path in tmp_path.iterdir()] == ([] if saved is None else [saved])
 
 
-def test_a_write_stop_is_kept_and_read_back(tmp_path: Path) -> None:
-    lab = replace(entry(), write_stops=(WriteStop(Refusal.OOM, "n1", (("maxmemory", "0"),)),))
+def test_what_was_told_to_a_node_is_kept_and_read_back(tmp_path: Path) -> None:
+    stop = WriteStop(Refusal.OOM, "n1", (("maxmemory", "0"),))
+    lab = replace(entry(), write_stops=(stop,), altered=(Altered("n2", "maxclients", "10000"),))
     register = Register(tmp_path)
     register.create(lab)
     assert register.read("x") == lab

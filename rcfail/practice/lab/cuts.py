@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
+from rcfail.practice.lab.altered import restore, without_altered
 from rcfail.practice.lab.damage import Cut, CutKind
 from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
@@ -58,20 +59,26 @@ def cut_client(register: Register, name: str, word: str) -> Broken:
 
 
 def mend(register: Register, name: str, word: str) -> Broken:
-    """Undo every cut of a node's ports, and let it take writes again."""
+    """Undo every cut of a node's ports, let it take writes again, and give it its settings back."""
     with opened(register, name) as entry:
         node = entry.find(word)
         kinds = {cut.kind for cut in entry.cuts if cut.node == node.name}
+        options = [each.option for each in entry.altered if each.node == node.name]
         refusals = [stop.refusal.name for stop in entry.write_stops if stop.node == node.name]
-        if not kinds and not refusals:
+        if not (kinds or refusals or options):
             raise UsageFault(
-                f"no port of {node.name} is cut, and it refuses no writes", f"See: rcfail lab status {entry.name}."
+                f"no port of {node.name} is cut, it refuses no writes, and has its own settings",
+                f"See: rcfail lab status {entry.name}.",
             )
         said = []
         if refusals:
             entry = mend_writes(entry, node)
             register.write(entry)
             said.append(f"it does not refuse writes with {' or '.join(refusals)} any more")
+        if options:
+            entry = without_altered(entry, node) if state(node) is ProcessState.ENDED else restore(entry, node)
+            register.write(entry)
+            said.append(f"its own {', '.join(options)} is back")
         if kinds:
             _uncut(register, entry, node, kinds)
             said.append(f"ports {node.port} and {node.bus_port} of {node.host} are open")

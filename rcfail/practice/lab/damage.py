@@ -42,6 +42,15 @@ class WriteStop:
     before: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """A setting of one node that was given another value; `before` is the one that it had."""
+
+    node: str
+    option: str
+    before: str
+
+
 class Way(StrEnum):
     """What a partition drops. BOTH: all between the sides. The others are one-way, from the first side to the rest.
 
@@ -69,6 +78,10 @@ def cut_of(found: dict[str, Any]) -> Cut:
 def partition_of(found: dict[str, Any]) -> Partition:
     sides = tuple(tuple(str(name) for name in side) for side in found["sides"])
     return Partition(sides, Way(found["way"]), None if found["observer"] is None else int(found["observer"]))
+
+
+def altered_of(found: dict[str, Any]) -> Altered:
+    return Altered(str(found["node"]), str(found["option"]), str(found["before"]))
 
 
 def write_stop_of(found: dict[str, Any]) -> WriteStop:

@@ -74,7 +74,8 @@ def _restart(register: Register, name: str) -> Iterator[str]:
 
 def _mend(register: Register, name: str) -> Iterator[str]:
     entry = register.read(name)
-    broken = {cut.node for cut in entry.cuts} | {stop.node for stop in entry.write_stops}
+    stopped = {stop.node for stop in entry.write_stops}
+    broken = stopped | {cut.node for cut in entry.cuts} | {each.node for each in entry.altered}
     for node in entry.nodes:
         if node.name in broken:
             yield _line(cuts.mend(register, name, node.name))

@@ -19,7 +19,16 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.vitals import Flavour
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab.access import PLAIN, Access, ClientCerts, EndpointType
-from rcfail.practice.lab.damage import Cut, Partition, WriteStop, cut_of, partition_of, write_stop_of
+from rcfail.practice.lab.damage import (
+    Altered,
+    Cut,
+    Partition,
+    WriteStop,
+    altered_of,
+    cut_of,
+    partition_of,
+    write_stop_of,
+)
 from rcfail.practice.lab.lock import held
 from rcfail.practice.lab.processes import Process
 from rcfail.practice.lab.removal import remove_folder
@@ -88,6 +97,7 @@ class LabEntry:
     partitions: tuple[Partition, ...] = ()
     access: Access = PLAIN
     write_stops: tuple[WriteStop, ...] = ()
+    altered: tuple[Altered, ...] = ()
 
     @property
     def passes_on_forget(self) -> bool:
@@ -265,6 +275,7 @@ def _entry(found: dict[str, Any]) -> LabEntry:
         partitions=tuple(partition_of(each) for each in found.get("partitions", ())),
         access=_access(found["access"]) if "access" in found else PLAIN,
         write_stops=tuple(write_stop_of(each) for each in found.get("write_stops", ())),
+        altered=tuple(altered_of(each) for each in found.get("altered", ())),
     )
 
 

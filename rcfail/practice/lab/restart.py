@@ -10,6 +10,7 @@ from rcfail.clock import Deadline, poll
 from rcfail.errors import LabFault, OutOfTime, UsageFault
 from rcfail.practice.lab import network
 from rcfail.practice.lab.addresses import BUS_PORT_DISTANCE, LAST_BUS_PORT, is_free
+from rcfail.practice.lab.altered import without_altered
 from rcfail.practice.lab.certs import issue_for
 from rcfail.practice.lab.conf import CONF_FILE, conf_value
 from rcfail.practice.lab.damage import CutKind
@@ -113,7 +114,7 @@ def _prepare(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> LabEntry:
     """Make the node's folder and the firewall fit what it will be, and return the lab as it then is."""
     # What a node announces and what it was told is forgotten when it ends; a firewall rule is not.
     cuts = tuple(cut for cut in entry.cuts if (cut.node, cut.kind) != (node.name, CutKind.BUS_IN_ANNOUNCED))
-    entry = without_write_stops(replace(entry, cuts=cuts), node)
+    entry = without_altered(without_write_stops(replace(entry, cuts=cuts), node), node)
     conf = Path(node.folder) / CONF_FILE
     text = conf.read_text("utf-8")
     conf.write_text(addressed_conf(text, node, tls=entry.access.tls), "utf-8")

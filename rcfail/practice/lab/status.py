@@ -16,7 +16,8 @@ class NodeStatus:
     """One node. What it says of itself is None where it says nothing; `silence` then says why.
 
     `primary` is the name of the node that it says it replicates, "" where it replicates none. `cut` names what is
-    cut of its ports, `refuses` the errors that it was made to answer writes with.
+    cut of its ports, `refuses` the errors that it was made to answer writes with, `altered`
+    its settings that were changed.
     """
 
     node: NodeEntry
@@ -28,6 +29,7 @@ class NodeStatus:
     cluster_state: str | None = None
     cut: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
     silence: str = ""
 
 
@@ -61,7 +63,8 @@ def _node_status(entry: LabEntry, node: NodeEntry) -> NodeStatus:
     process = state(node)
     cut = tuple(cut.kind.value for cut in entry.cuts if cut.node == node.name)
     refuses = tuple(stop.refusal.value for stop in entry.write_stops if stop.node == node.name)
-    base = NodeStatus(node, process, cut=cut, refuses=refuses)
+    altered = tuple(each.option for each in entry.altered if each.node == node.name)
+    base = NodeStatus(node, process, cut=cut, refuses=refuses, altered=altered)
     if process is not ProcessState.RUNNING:
         return replace(base, silence=f"its process is {process.value}")
     sight = talk_to(entry).see(node)

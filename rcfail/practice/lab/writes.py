@@ -10,6 +10,7 @@ from pathlib import Path
 from rcfail.cluster.nouns import SLOT_COUNT, Belief
 from rcfail.cluster.vitals import Vitals
 from rcfail.errors import LabFault, UsageFault
+from rcfail.practice.lab.altered import setting
 from rcfail.practice.lab.damage import Refusal, WriteStop
 from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened, state
 from rcfail.practice.lab.processes import ProcessState
@@ -42,7 +43,7 @@ def refuse_writes(register: Register, name: str, word: str, refusal: Refusal) ->
                 hint = f"Mend it first: {command(entry, f'mend {node.name}')}."
                 raise UsageFault(f"{node.name} refuses writes with {stop.refusal.name} already", hint)
         key, vitals = _own_key(entry, node, talk)
-        before = tuple((option, _setting(node, talk, option)) for option in _SETTINGS[refusal])
+        before = tuple((option, setting(node, talk, option)) for option in _SETTINGS[refusal])
         # Entered first, so that the node can be mended whatever happens.
         register.write(replace(entry, write_stops=(*entry.write_stops, WriteStop(refusal, node.name, before))))
         match refusal:
@@ -181,11 +182,3 @@ def _answer(node: NodeEntry, talk: Talk, key: str) -> str:
     """What the node says to a write that would change nothing: SETRANGE of nothing makes no key (t_string.c)."""
     (reply,) = talk.ask(node, ("SETRANGE", key, 0, ""))
     return reply.text if isinstance(reply, Refused) else ""
-
-
-def _setting(node: NodeEntry, talk: Talk, option: str) -> str:
-    (reply,) = talk.ask(node, ("CONFIG", "GET", option))
-    if not isinstance(reply, tuple) or len(reply) != 2 or not isinstance(reply[1], str):
-        said = reply.text if isinstance(reply, Refused) else str(reply)
-        raise LabFault(f"{node.name} ({node.endpoint}) does not tell its {option}: {said}", "Look: rcfail lab status.")
-    return reply[1]

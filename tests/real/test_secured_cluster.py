@@ -71,6 +71,53 @@ def test_every_look_works(secured: RunningLab, tmp_path: Path) -> None:
         told(secured, ran)
 
 
+def test_every_other_command_works_and_tells_no_secret(secured: RunningLab) -> None:
+    node = secured.nodes[0]
+    runs = {
+        ("health", "-o", "nagios"): "OK",
+        ("health", "-o", "prometheus"): "rcfail_",
+        ("health", "--watch", "200ms", "--rounds", "2"): "16384 slots",
+        ("probe", "live", "--node", str(node.endpoint)): "",
+        ("probe", "ready", "--node", str(node.endpoint)): "",
+        ("acl", "reading"): "redis 7.0",
+        ("acl", "operating"): "+cluster|failover",
+        ("lab", "status", secured.name): "TLS",
+        ("lab", "env", secured.name): "RCFAIL_PASSWORD_FILE",
+        ("lab", "list"): secured.name,
+    }
+    for words, expected in runs.items():
+        ran = secured.rcfail(*words)
+        assert ran.returncode == ExitCode.OK, ran
+        assert expected in told(secured, ran), ran
+
+
+def test_it_is_a_named_cluster_too(secured: RunningLab, tmp_path: Path) -> None:
+    env = secured.environment()
+    seeds = ", ".join(f'"{seed}"' for seed in env["RCFAIL_SEEDS"].split(","))
+    rows = [
+        "[clusters.prod]",
+        f"seeds = [{seeds}]",
+        f'user = "{env["RCFAIL_USER"]}"',
+        f'password_file = "{env["RCFAIL_PASSWORD_FILE"]}"',
+        "[clusters.prod.tls]",
+        *(f'{kind}_file = "{env[f"RCFAIL_{name}"]}"' for kind, name in _FILES.items()),
+    ]
+    config = tmp_path / "config.toml"
+    config.write_text("\n".join(rows) + "\n")
+    bare = rcfail_environment(RCFAIL_CONFIG=str(config))
+    for words in (("health",), ("config", "check"), ("config", "show"), ("views",)):
+        ran = run_rcfail(*words, "-c", "prod", environment=bare)
+        assert ran.returncode == ExitCode.OK, ran
+        told(secured, ran)
+    secured.kill("n4")
+    ran = run_rcfail("health", "-c", "prod", environment=bare)
+    assert ran.returncode in (ExitCode.WARNING, ExitCode.UNKNOWN), ran
+    assert "redis-cli --tls" in told(secured, ran), "a hint reaches this cluster"
+
+
+_FILES = {"ca": "CACERT", "cert": "CERT", "key": "KEY"}
+
+
 def test_a_record_of_it_holds_no_secret_and_is_judged_without_any(secured: RunningLab, tmp_path: Path) -> None:
     record = tmp_path / "incident.json"
     saved = secured.rcfail("record", str(record))

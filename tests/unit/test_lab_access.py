@@ -120,12 +120,15 @@ def test_a_shell_is_told_places_and_never_a_password(tmp_path: Path) -> None:
 
 
 def test_what_another_cluster_left_in_the_shell_is_taken_back(tmp_path: Path) -> None:
-    shell = {"RCFAIL_TLS": "yes", "RCFAIL_PASSWORD": "x", "RCFAIL_SEEDS": "x", "RCFAIL_LAB_HOME": "x", "HOME": "x"}
+    shell = {"RCFAIL_TLS": "yes", "RCFAIL_PASSWORD": "x", "RCFAIL_SEEDS": "x", "RCFAIL_CLUSTER": "x", "HOME": "x"}
     plain = lab_at(tmp_path, PLAIN)
-    assert leftovers(plain, shell, keep_password=False) == ("RCFAIL_PASSWORD", "RCFAIL_TLS")
-    assert leftovers(plain, shell, keep_password=True) == ("RCFAIL_TLS",)
+    assert leftovers(plain, shell, keep_password=False) == ("RCFAIL_CLUSTER", "RCFAIL_PASSWORD", "RCFAIL_TLS")
+    assert leftovers(plain, shell, keep_password=True) == ("RCFAIL_CLUSTER", "RCFAIL_TLS")
     assert leftovers(plain, {}, keep_password=False) == ()
-    assert leftovers(lab_at(tmp_path, Access(tls=True)), shell, keep_password=False) == ("RCFAIL_PASSWORD",)
+    assert leftovers(lab_at(tmp_path, Access(tls=True)), shell, keep_password=False) == (
+        "RCFAIL_CLUSTER",
+        "RCFAIL_PASSWORD",
+    )
 
 
 def test_an_entry_keeps_how_its_lab_is_reached(tmp_path: Path) -> None:

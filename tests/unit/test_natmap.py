@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcfail.clock import Deadline
 from rcfail.cluster.natmap import Natmap, fault_in
@@ -141,3 +143,14 @@ def test_port_0_is_told_as_such() -> None:
     with serving(*servers.all):
         observation = crawl([servers.first], DOOR, deadline=Deadline.after(20))
     assert [(each.expected, each.reason) for each in observation.silences] == [(member.node_id, SilenceReason.NO_PORT)]
+
+
+RULES = st.one_of(st.text(max_size=30), st.text("ab1.:*[]=?/ ", max_size=24))
+
+
+@given(RULES, st.text("ab1.:*?", max_size=12), st.integers(0, 65535), st.text("ab1.*", max_size=8))
+def test_whatever_is_written_or_announced_nothing_is_raised(rule: str, host: str, port: int, hostname: str) -> None:
+    if fault_in(rule):
+        return
+    reached = Natmap((rule,)).reached(Address(host, port, None, hostname))
+    assert reached is None or (reached.host and 0 < reached.port <= 65535)

@@ -47,7 +47,7 @@ _PHRASES = {
 _SECURED_HINTS = {
     SilenceReason.TLS_EXPECTED: "Speak TLS with all of them: --tls --cacert FILE.",
     SilenceReason.NO_PORT: "Ask it as its other clients do: with --tls --cacert FILE, or without.",
-    SilenceReason.NOT_TLS: "Where tables print plain ports, name the TLS ones by a rule: --natmap '*:6379=*:6380'.",
+    SilenceReason.NOT_TLS: "If tables print plain ports, name the TLS ones by a rule: --natmap '*:{port}=*:TLS_PORT'.",
     SilenceReason.TLS_UNTRUSTED: "Add the CA that signed it to the file of --cacert.",
     SilenceReason.TLS_EXPIRED: "Renew the certificate of the node, or set the clock of this host.",
     SilenceReason.TLS_NAME: "Let it announce a name that its certificate is for (cluster-announce-hostname), or --sni.",
@@ -143,7 +143,8 @@ def _hint(node: Node, many: bool = False) -> str:
     if node.silence is not None and node.silence.reason is SilenceReason.NO_TIME:
         return f"Give it more time: {rcfail('health', node.endpoint, '--deadline', '30s')}"
     if node.silence is not None and node.silence.reason in _SECURED_HINTS:
-        return _SECURED_HINTS[node.silence.reason]
+        port = str(node.endpoint.port) if node.endpoint else "PORT"
+        return _SECURED_HINTS[node.silence.reason].replace("{port}", port)
     again = "Ask one of them from another machine" if many else "Ask it from another machine"
     return f"{again}: {redis_cli(node.endpoint, 'CLUSTER', 'INFO')}"
 

@@ -165,7 +165,7 @@ def _loss(snapshot: Snapshot, each: Loss) -> str:
     much = "an unknown number of bytes" if each.up_to_bytes is None else f"up to {size(each.up_to_bytes)}"
     when = f"that {new} does not have" if each.certain else f"that {new} does not have, once it is promoted"
     more = "; it takes more at this moment" if each.still_taking else ""
-    return f"{much} written to {old} {when}{more}"
+    return f"{much} written to {old}, heartbeats included, {when}{more}"
 
 
 def _row(label: str, text: str, width: int, style: Style = Style.PLAIN) -> Iterator[Line]:

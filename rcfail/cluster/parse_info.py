@@ -91,9 +91,18 @@ class _Fields:
 
 def _split(text: str) -> tuple[dict[str, str], list[str]]:
     """Fields, and the lines that are neither field, nor section title, nor blank. A thousand INFOs come by here."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    try:
+        fields = dict([line.split(":", 1) for line in lines if line and line[0] != "#"])
+    except ValueError:  # a line without a colon
+        return _split_with_care(lines)
+    return (fields, []) if "" not in fields else _split_with_care(lines)
+
+
+def _split_with_care(lines: list[str]) -> tuple[dict[str, str], list[str]]:
     fields: dict[str, str] = {}
     stray: list[str] = []
-    for line in text.replace("\r\n", "\n").split("\n"):
+    for line in lines:
         name, colon, value = line.partition(":")
         if name[:1] == "#":
             continue

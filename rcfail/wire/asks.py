@@ -107,6 +107,7 @@ class Questioner:
         self._clock = clock
         self._all_links = all_links
         self._words: dict[str, str] = {}
+        self._settings: dict[tuple[Reply, ...], Mapping[str, str]] = {}
         self._users = UserReader()
         self._lists_users = (door.credentials.username or DEFAULT_USER) == DEFAULT_USER
         self._opening = (
@@ -167,6 +168,9 @@ class Questioner:
 
     def _config(self, replies: Sequence[Reply], said: _Said) -> Mapping[str, str] | None:
         """All that any pattern gave. A server that gives more than was asked is not listened to."""
+        known = self._settings.get(key := tuple(replies))  # nearly all nodes of a cluster are set alike
+        if known is not None:
+            return known
         found: dict[str, str] = {}
         tables = [table for table in map(_table, replies) if table is not None]
         for table in tables:
@@ -174,7 +178,7 @@ class Questioner:
                 if name.startswith(_CONFIG_PREFIXES) or name in _CONFIG_NAMES:
                     found[self._same(name)] = self._same(value)
         if tables:
-            return found
+            return self._settings.setdefault(key, found)
         refusal = next((reply for reply in replies if isinstance(reply, Refusal)), None)
         said.absences[Ask.CONFIG] = refusal.absence if refusal else _MALFORMED
         return None

@@ -150,7 +150,8 @@ class Conversation:
         if self._connection is None or self.failure is not None:
             return
         try:
-            self._send(self._connection, self._ahead, self._deadline)
+            self._begin(self._connection, self._deadline)
+            self._connection.bound.sendall(self._connection.packed(tuple(self._ahead)))
         except Unheard as error:
             self.failure = unheard(error.reason, error.text)
 
@@ -183,11 +184,8 @@ class Conversation:
         if self._connection is not None:
             self._connection.end()
 
-    def _send(self, connection: _Direct, commands: list[tuple[bytes, ...]], deadline: Deadline) -> None:
-        """Begin an exchange. Raises Unheard."""
-        ends = _earlier(deadline, self._deadline)
-        connection.bound.begin(self._bounds.read_s, self._bounds.reply_bytes, ends)
-        connection.send(commands)
+    def _begin(self, connection: _Direct, deadline: Deadline) -> None:
+        connection.bound.begin(self._bounds.read_s, self._bounds.reply_bytes, _earlier(deadline, self._deadline))
 
     def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline, sent: bool = False) -> list[Reply]:
         """The replies that came, then the failure for each one that did not."""
@@ -196,7 +194,8 @@ class Conversation:
             bound = self._connection.bound
             try:
                 if not sent:
-                    self._send(self._connection, commands, deadline)
+                    self._begin(self._connection, deadline)
+                    self._connection.send(commands)
                 while len(replies) < len(commands):
                     replies.append(self._printable(self._connection.next_reply()))
             except Unheard as error:
@@ -232,6 +231,9 @@ class Conversation:
         return reply if reply.kind is RefusalKind.NO_ANSWER else auth_refusal_of(reply.text)
 
 
+_PACKED: dict[tuple[tuple[bytes, ...], ...], bytes] = {}
+
+
 class _Direct(Connection):
     """redis-py's packer and parser on a socket of ours, without any command of its own.
 
@@ -265,6 +267,14 @@ class _Direct(Connection):
     def send(self, commands: list[tuple[bytes, ...]]) -> None:
         for chunk in self.pack_commands(commands):  # type: ignore[no-untyped-call]
             self.bound.sendall(chunk)
+
+    def packed(self, commands: tuple[tuple[bytes, ...], ...]) -> bytes:
+        """The bytes that `send` would send. Kept, because a watch sends the same to all: so never with a secret."""
+        known = _PACKED.get(commands)
+        if known is None:
+            _PACKED.clear()
+            known = _PACKED[commands] = b"".join(self.pack_commands(commands))  # type: ignore[no-untyped-call]
+        return known
 
     def next_reply(self) -> Reply:
         try:

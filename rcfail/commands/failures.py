@@ -21,6 +21,7 @@ from rcfail.exits import ExitCode
 from rcfail.render.inert import inert, inert_block
 from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
 from rcfail.session import manner_of
+from rcfail.settings.sections import SecretKind
 
 # What people type who come from redis-cli. The value behind it is never repeated.
 _PASSWORD_OPTION = re.compile(r"-a|--[a-z-]*(?:pass|auth|secret)[a-z-]*")
@@ -39,8 +40,11 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
     for word in _private_words(args) if code is ExitCode.USAGE else ():
         command = command.replace(word, HIDDEN)
         trouble = replace(trouble, message=trouble.message.replace(word, HIDDEN))
-    if code is ExitCode.INTERNAL and os.environ.get("RCFAIL_DEBUG"):
-        _show_traceback(error)
+    if code is ExitCode.INTERNAL:
+        names = _secret_variables(given)
+        trouble = replace(trouble, message=scrubbed(trouble.message, names))
+        if os.environ.get("RCFAIL_DEBUG"):
+            _show_traceback(error, names)
     seen = error.observation if isinstance(error, NothingSeen) else None
     if seen is not None and trouble.hint:
         trouble = replace(trouble, hint=manner_of(given.settings()).fit(trouble.hint))
@@ -88,7 +92,7 @@ def _judged(error: BaseException) -> tuple[ExitCode, Trouble]:
             return ExitCode.INTERNAL, Trouble("internal", f"the installation is not whole: {error}", _REINSTALL_HINT)
         case _:
             text = inert(f"{type(error).__name__}: {error}")[:_LONGEST]
-            return ExitCode.INTERNAL, Trouble("internal", scrubbed(text), _REPORT_HINT)
+            return ExitCode.INTERNAL, Trouble("internal", text, _REPORT_HINT)
 
 
 def _usage(error: click.UsageError) -> Trouble:
@@ -119,16 +123,24 @@ def _first_word(args: Sequence[str]) -> str:
     return next((each for each in args if each in COMMANDS), "")
 
 
-def _show_traceback(error: BaseException) -> None:
+def _secret_variables(given: Given) -> tuple[str, ...]:
+    """The variables that hold passwords, also one that only the config file names."""
+    with suppress(Exception):  # whatever is wrong was told already
+        source = given.settings().target.secret
+        return (*_SECRET_VARIABLES, source.name) if source.kind is SecretKind.ENVIRONMENT else _SECRET_VARIABLES
+    return _SECRET_VARIABLES
+
+
+def _show_traceback(error: BaseException, names: Sequence[str]) -> None:
     import traceback
 
     if sys.stderr is not None:
-        sys.stderr.write(scrubbed(inert_block("".join(traceback.format_exception(error)))))
+        sys.stderr.write(scrubbed(inert_block("".join(traceback.format_exception(error))), names))
 
 
-def scrubbed(text: str) -> str:
+def scrubbed(text: str, names: Sequence[str] = _SECRET_VARIABLES) -> str:
     """The text without the passwords that stand in the environment."""
-    for name in _SECRET_VARIABLES:
+    for name in names:
         secret = os.environ.get(name)
         if secret:
             text = text.replace(secret, HIDDEN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rcfail.cluster.natmap import Natmap
 from rcfail.cluster.natmap import fault_in as natmap_fault
@@ -11,7 +11,7 @@ from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.zones import ZoneLabels, fault_in
 from rcfail.errors import UsageFault
 from rcfail.settings.layers import NO_CLUSTER, NOTHING, Layers, NamedCluster, Picked
-from rcfail.settings.secrets import secret_notes
+from rcfail.settings.secrets import key_notes, secret_notes
 from rcfail.settings.sections import (
     Format,
     Limits,
@@ -73,7 +73,7 @@ def load(flags: Flags, env: Mapping[str, str], config: str = "") -> Settings:
         *(layers.pick(key, layers.kept(key)).value for key in ("min_replicas", "max_lag_bytes", "max_lag_s"))
     )
     return Settings(
-        target=target,
+        target=replace(target, notes=(*target.notes, *key_notes(tls.key_file))),
         limits=limits,
         output=load_output(flags, env),
         zones=zones,

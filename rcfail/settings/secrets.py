@@ -20,7 +20,11 @@ def read_secret(source: SecretSource, env: Mapping[str, str], ask: Callable[[], 
         case SecretKind.NONE:
             return None
         case SecretKind.ENVIRONMENT:
-            return env.get(source.name)
+            if not (password := env.get(source.name)):
+                raise ConfigFault(
+                    f"the variable {source.name}, which should hold the password, is not set", f"Set {source.name}."
+                )
+            return password
         case SecretKind.FILE:
             return _from_file(source.name)
         case SecretKind.PROMPT:
@@ -37,6 +41,17 @@ def secret_notes(source: SecretSource) -> tuple[str, ...]:
         return ()
     if stat.S_ISREG(mode) and mode & _READABLE_BY_OTHERS:
         return (f"other users can read the password file {source.name}: chmod 600 {source.name}",)
+    return ()
+
+
+def key_notes(path: str | None) -> tuple[str, ...]:
+    """The same of the key of our certificate."""
+    try:
+        mode = os.stat(path).st_mode if path else 0
+    except OSError:
+        return ()
+    if stat.S_ISREG(mode) and mode & _READABLE_BY_OTHERS:
+        return (f"other users can read the key {path}: chmod 600 {path}",)
     return ()
 
 

@@ -17,6 +17,7 @@ from rcfail.errors import ConfigFault, UsageFault
 from rcfail.health.finding import Thresholds
 from rcfail.session import manner_of
 from rcfail.settings.load import Flags, load
+from rcfail.settings.secrets import read_secret
 from rcfail.settings.sections import Limits, SecretKind, SecretSource, Settings, Tls, Verify, Wanted
 from tests.unit.running import rcfail, recorded
 from tests.unit.world import World
@@ -232,6 +233,37 @@ def test_a_file_that_others_can_change_or_read_is_told(config: Path) -> None:
     assert loaded(config, Flags(cluster="plain")).target.notes == (), "it says nothing about passwords"
     config.chmod(0o622)
     assert "other users can change" in loaded(config, Flags(cluster="plain")).target.notes[0]
+
+
+def test_a_key_that_others_can_read_is_told(tmp_path: Path) -> None:
+    key = written(tmp_path / "op.key", "x")
+    flags = Flags(cert="op.crt", key=str(key))
+    key.chmod(0o640)
+    assert load(flags, {}).target.notes == (f"other users can read the key {key}: chmod 600 {key}",)
+    key.chmod(0o600)
+    assert load(flags, {}).target.notes == ()
+
+
+def test_a_password_in_a_variable_that_the_file_names_is_used_and_never_told(
+    capsys: Capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "c.toml", "[clusters.x]\nseeds = '127.0.0.1:1'\npassword_env = 'SHOP_PASSWORD'\n")
+    monkeypatch.setenv("RCFAIL_CONFIG", str(path))
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter2")
+    monkeypatch.setenv("RCFAIL_DEBUG", "1")
+    source = loaded(path, Flags(cluster="x")).target.secret
+    assert read_secret(source, {"SHOP_PASSWORD": "hunter2"}) == "hunter2"
+    with pytest.raises(ConfigFault, match="SHOP_PASSWORD"):
+        read_secret(source, {})
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("it was hunter2")
+
+    monkeypatch.setattr("rcfail.wire.crawl.crawl", broken)
+    ran = rcfail(capsys, "health", "-c", "x")
+    assert ran.code == 70
+    assert "RuntimeError" in ran.err
+    assert "hunter2" not in ran.out + ran.err
 
 
 def test_a_record_is_no_named_cluster(config: Path) -> None:

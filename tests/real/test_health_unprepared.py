@@ -93,8 +93,21 @@ def test_users_that_differ_between_a_primary_and_its_replica(lab: LabMaker) -> N
         health = health_of(one)
         assert (health.exit_code, health.codes) == (WARNING, UNPREPARED), words
         assert told in about_shard(health, one.node("n1").node_id)
-    one.say("n1", "ACL", "DELUSER", "app")
+    for node in one.nodes:
+        one.say(node, "ACL", "DELUSER", "app")
     assert health_of(one).codes == {}
+
+
+@every_server
+def test_users_that_differ_between_shards(lab: LabMaker) -> None:
+    one = lab()
+    for node in ("n1", "n2", one.replica_of("n1"), one.replica_of("n2")):
+        one.say(node, "ACL", "SETUSER", "app", "on", ">a-password", "~app:*", "+@all")
+    health = health_of(one)
+    assert (health.exit_code, health.codes) == (WARNING, {"config-drift": "warning"})
+    said = health.the("config-drift")
+    assert (said.id, said.evidence[-14:]) == (one.node("n3").node_id, "app is missing")
+    assert run_hint(said.hint).startswith("user default")
 
 
 @every_server

@@ -6,6 +6,7 @@ import pytest
 
 from rcfail.cluster.bugs import BUGS, Occasion
 from rcfail.cluster.dialect import server_of
+from rcfail.cluster.logins import AclUser
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health.finding import Finding, Severity, SubjectKind, Thresholds
@@ -140,6 +141,34 @@ class TestDrift:
         world["a"].config["save"] = "1 1 " * 5000
         (one,) = drifts(world)
         assert len(one.evidence) < 300
+
+
+class TestUsers:
+    APP = AclUser("app", True, False, "rules", ("p",))
+    DEFAULT = AclUser("default", True, True, "all")
+
+    def with_users(self, shards: int, **odd: tuple[AclUser, ...]) -> World:
+        world = World.of(shards, 1)
+        for member in world:
+            member.users = odd.get(member.node_id[0], (self.DEFAULT, self.APP))
+        return world
+
+    def test_a_shard_with_other_users_is_named(self) -> None:
+        one = only(self.with_users(3, b=(self.DEFAULT,)))
+        assert (one.code, one.severity, one.subject.id) == ("config-drift", Severity.WARNING, node_id("b"))
+        assert one.evidence.endswith("app is missing")
+        assert "127.50.2.1:7000 (bbbbbbbb) are not those of" in one.evidence
+
+    def test_the_same_users_in_another_order_are_the_same(self) -> None:
+        assert found(self.with_users(3, b=(self.APP, self.DEFAULT))) == []
+
+    def test_who_does_not_show_its_users_and_other_versions_are_left_out(self) -> None:
+        world = self.with_users(3, b=())
+        world["b"].users = world["b1"].users = None
+        assert found(world) == []
+        world = self.with_users(3, b=(self.DEFAULT,))
+        world["b"].info["redis_version"] = world["b1"].info["redis_version"] = "7.0.15"
+        assert [each.code for each in found(world)] == ["version-mixed"]
 
 
 class TestVersions:

@@ -107,4 +107,4 @@ def persistence_off(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     )
 
 
-RULES = (*unprepared.RULES, drift.config_drift, version_mixed, version_bug, persistence_off)
+RULES = (*unprepared.RULES, drift.config_drift, drift.users_drift, version_mixed, version_bug, persistence_off)

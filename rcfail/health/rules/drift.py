@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rcfail.cluster.dialect import sets_several_at_once
+from rcfail.cluster.logins import AclUser, differing
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds, of_node
@@ -193,3 +194,38 @@ def _on_all(snapshot: Snapshot, name: str) -> str:
 
 def _cut(value: str) -> str:
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+
+
+def users_drift(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
+    """Primaries whose ACL users are not those of most primaries. Between a primary and its replicas it is
+    failover-unprepared. Needs ACL LIST, and primaries of one version: each version writes rules in its own words.
+    """
+    said: dict[tuple[AclUser, ...], list[NodeId]] = {}
+    kinds = set()
+    for shard in snapshot.shards:
+        view = snapshot.nodes[shard.primary_id].view if shard.slots else None
+        if view is not None and view.users is not None:
+            said.setdefault(tuple(sorted(view.users, key=lambda user: user.name)), []).append(shard.primary_id)
+            kinds.add((view.vitals.server.flavour, view.vitals.server.version[:2]))
+    if len(said) < 2 or len(kinds) > 1:
+        return
+    usual = max(said, key=lambda users: (len(said[users]), -len(users), min(said[users])))
+    for users, ids in said.items():
+        if users is not usual:
+            yield _users_finding(snapshot, ids, said[usual], differing(usual, users, rules=True))
+
+
+def _users_finding(
+    snapshot: Snapshot, odd: list[NodeId], usual: list[NodeId], found: tuple[tuple[str, str], ...]
+) -> Finding:
+    node = snapshot.nodes[min(odd)]
+    told = listing((f"{name} {how}" for name, how in found), _MOST_TOLD)
+    return Finding(
+        "config-drift",
+        Severity.WARNING,
+        of_node(node) if len(odd) == 1 else CLUSTER,
+        f"ACL users of {named(snapshot, odd)} are not those of {named(snapshot, usual)}: {told}",
+        "A client is let in on some shards and refused on others.",
+        "Users are not copied between nodes; compare them as an administrator: "
+        + redis_cli(node.endpoint, "ACL", "LIST"),
+    )

@@ -58,7 +58,7 @@ def close_slot(name: str, slot: int) -> Outcome:
 @lab_option
 @on_option("The node that gives them up.")
 def delslots(name: str, slots: str, on: str) -> Outcome:
-    """Let one node give up a slot, or a range of them, and tell nobody.
+    """Let one node give up slots, such as 77,80-99, and tell nobody.
 
     The owner then refuses what the others send it. Any other node hears of the owner again with its next ping.
     """

@@ -107,7 +107,9 @@ def _status_page(status: LabStatus, width: int) -> Iterator[Line]:
     widths = [max(len(row[at]) for row in columns) for at in range(4)]
     for node, row in zip(status.nodes, columns, strict=True):
         cells = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
-        yield line(cells, "  ", _state(node))
+        state = _state(node)
+        style = Style.BAD if state else Style.GOOD
+        yield from wrapped(state or ("ok",), width, first=line(cells, "  "), indent=len(cells) + 2, style=style)
     yield EMPTY
     for partition in entry.partitions:
         yield from wrapped(parted_line(partition), width, first=_PARTED, indent=2)
@@ -148,8 +150,8 @@ def _columns(node: NodeStatus) -> tuple[str, str, str, str]:
     return node.node.name, str(node.node.endpoint), node.node.zone, role
 
 
-def _state(node: NodeStatus) -> Span:
-    """What is to be said of the node's state, the worst first."""
+def _state(node: NodeStatus) -> list[str]:
+    """What is to be said of the node's state, the worst first. Nothing where all is well."""
     said = []
     if node.process is not ProcessState.RUNNING:
         said.append(node.process.value)
@@ -162,7 +164,7 @@ def _state(node: NodeStatus) -> Span:
     said.extend(f"cut: {each}" for each in node.cut)
     said.extend(f"refuses writes: {each}" for each in node.refuses)
     said.extend(f"altered: {each}" for each in node.altered)
-    return span(", ".join(said), Style.BAD) if said else span("ok", Style.GOOD)
+    return said
 
 
 def _status_json(status: LabStatus) -> Json:

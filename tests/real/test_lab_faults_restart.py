@@ -149,6 +149,16 @@ def test_slots_that_their_owner_gave_up(lab: LabMaker) -> None:
     assert health_of(made, "--min-replicas", "0").exit_code == OK
 
 
+def test_only_slots_that_a_node_had_are_given_back(lab: LabMaker) -> None:
+    made = lab(3, 0)
+    made.del_slots("100,200-201", on="n1")
+    made.add_slots("200", on="n1")
+    made.wait(lambda: made.belief("n2", "n3").slots, "n2 to know who owns what")
+    done = made.del_slots("0-99,200,6000", on="n1")  # 6000 is not its own
+    assert done.undo.startswith("rcfail lab fault addslots 0-99,200 --on n1")
+    assert made.belief("n1", "n1").slots == ((101, 199), (202, 5460))
+
+
 @every_server
 def test_slots_that_a_bystander_forgot_come_back_by_themselves(lab: LabMaker) -> None:
     made = lab(3, 0)

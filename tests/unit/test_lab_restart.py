@@ -76,13 +76,21 @@ def test_what_was_told_to_a_node_is_kept_and_read_back(tmp_path: Path) -> None:
     assert register.read("x") == lab
 
 
-def test_slots_are_one_or_a_range() -> None:
+def test_slots_are_one_or_a_range_or_several() -> None:
     assert list(slots_of_text("77").numbers) == [77]
     assert list(slots_of_text("0-2").numbers) == [0, 1, 2]
-    assert [str(slots_of_text(text)) for text in ("16383", "5-5", "0-16383")] == ["16383", "5", "0-16383"]
+    assert slots_of_text("5, 7-8,7").numbers == (5, 7, 8)
+    assert [str(slots_of_text(text)) for text in ("16383", "5-5", "0-16383", "1,3-4")] == [
+        "16383",
+        "5",
+        "0-16383",
+        "1,3-4",
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "-", "a", "1-", "-1", "5-3", "16384", "0-16384", "1-2-3", "1,2", "٣", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "-", "a", "1-", "-1", "5-3", "16384", "0-16384", "1-2-3", "1,", ",1", "1 2", "٣", "9" * 5000]
+)
 def test_what_is_no_slot(text: str) -> None:
     with pytest.raises(UsageFault):
         slots_of_text(text)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from rcfail.clock import Deadline
-from rcfail.cluster.nouns import SLOT_COUNT, Belief, NodeId
+from rcfail.cluster.nouns import SLOT_COUNT, Belief, NodeId, SlotRange
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab.faults import Broken, await_effect, broken, command, opened
 from rcfail.practice.lab.form import identity
@@ -17,30 +16,39 @@ _SEEN_WITHIN_S = 5.0
 _FLUSHED_WITHIN_S = 10.0
 
 
-class Slots(NamedTuple):
-    """An unbroken run of slots, ends included."""
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Runs of slots, ends included, in the order in which they were named."""
 
-    first: int
-    last: int
+    runs: tuple[SlotRange, ...]
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.runs)
 
     @property
-    def numbers(self) -> range:
-        return range(self.first, self.last + 1)
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(slot for first, last in self.runs for slot in range(first, last + 1)))
+
+    def of(self, owner: Belief) -> Slots:
+        """Those of them that a node has."""
+        both = ((max(a, c), min(b, d)) for a, b in self.runs for c, d in owner.slots)
+        return Slots(tuple((first, last) for first, last in both if first <= last))
 
 
 def slots_of_text(text: str) -> Slots:
-    """Read "77" or "0-5460". Raises UsageFault."""
+    """Read "77", "0-5460" or several of these with commas between. Raises UsageFault."""
+    return Slots(tuple(_run(word.strip()) for word in text.split(",")))
+
+
+def _run(text: str) -> SlotRange:
     first, dash, last = text.partition("-")
     words = (first, last) if dash else (first, first)
     if not all(word.isascii() and word.isdecimal() and len(word) <= 5 for word in words):
-        raise UsageFault(f"{text!r} is neither a slot nor a range of slots", "Write 77, or 0-5460.")
-    slots = Slots(*map(int, words))
-    if not slots.first <= slots.last < SLOT_COUNT:
+        raise UsageFault(f"{text!r} is neither a slot nor a range of slots", "Write 77, 0-5460, or 77,80-99.")
+    low, high = map(int, words)
+    if not low <= high < SLOT_COUNT:
         raise UsageFault(f"{text} are no slots", f"Slots are 0 to {SLOT_COUNT - 1}, the lower one first.")
-    return slots
+    return low, high
 
 
 def reset(register: Register, name: str, word: str, *, hard: bool = False, flush: bool = False) -> Broken:
@@ -78,21 +86,14 @@ def del_slots(register: Register, name: str, slots: Slots, on: str) -> Broken:
     """
     with opened(register, name) as entry:
         node, talk = entry.find(on), talk_to(entry)
-        own = _holds(_own(node, talk), slots)
+        own = slots.of(_own(node, talk))
         talk.tell(node, "CLUSTER", "DELSLOTS", *slots.numbers)
-        if not own:
+        if not own.runs:
             said = f"it knows no owner of {_named(slots)}, until it hears the next ping of the owner"
             return broken(entry, "delslots", node, said)
-        await_effect(
-            lambda: not _holds(_own(node, talk), slots), _SEEN_WITHIN_S, f"{node.name} to give up {_named(slots)}"
-        )
-        return broken(
-            entry,
-            "delslots",
-            node,
-            f"it does not claim {_named(slots)} any more, and told nobody",
-            f"addslots {slots} --on {node.name}",
-        )
+        await_effect(lambda: not own.of(_own(node, talk)).runs, _SEEN_WITHIN_S, f"{node.name} to give up {_named(own)}")
+        said = f"it does not claim {_named(own)} any more, and told nobody"
+        return broken(entry, "delslots", node, said, f"addslots {own} --on {node.name}")
 
 
 def add_slots(register: Register, name: str, slots: Slots, on: str) -> Broken:
@@ -100,7 +101,11 @@ def add_slots(register: Register, name: str, slots: Slots, on: str) -> Broken:
     with opened(register, name) as entry:
         node, talk = entry.find(on), talk_to(entry)
         talk.tell(node, "CLUSTER", "ADDSLOTS", *slots.numbers)
-        await_effect(lambda: _holds(_own(node, talk), slots), _SEEN_WITHIN_S, f"{node.name} to own {_named(slots)}")
+        await_effect(
+            lambda: set(slots.of(_own(node, talk)).numbers) == set(slots.numbers),
+            _SEEN_WITHIN_S,
+            f"{node.name} to own {_named(slots)}",
+        )
         undo = f"delslots {slots} --on {node.name}"
         return broken(entry, "addslots", node, f"it claims {_named(slots)}", undo)
 
@@ -141,10 +146,5 @@ def _own(node: NodeEntry, talk: Talk) -> Belief:
     return sight.nodes.table.by_id[node.node_id]
 
 
-def _holds(own: Belief, slots: Slots) -> bool:
-    """Whether the node claims any of the slots."""
-    return any(first <= slots.last and slots.first <= last for first, last in own.slots)
-
-
 def _named(slots: Slots) -> str:
-    return f"slot{'' if slots.first == slots.last else 's'} {slots}"
+    return f"slot{'' if len(slots.numbers) == 1 else 's'} {slots}"

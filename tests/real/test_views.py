@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
 cutting = pytest.mark.skipif(not can_filter(), reason="cutting a network takes nftables and root")
-OK, WARNING, CRITICAL = 0, 1, 2
+OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 PARTED = {"partition", "views-differ", "not-converged", "epoch-collision", "link-missing"}
 TIMEOUT_S = 60.0
 
@@ -210,6 +211,35 @@ def test_three_zones_and_none_hears_another(lab: LabMaker) -> None:
     placed = [word for code in ("quorum-on-one-host", "quorum-in-one-zone") for word in ("--ignore", code)]
     health = health_of(one, "--wait", "30s", *placed)
     assert (health.exit_code, health.codes) == (OK, {}), health
+
+
+@every_server
+@cutting
+def test_who_is_silent_to_us_is_placed_by_those_who_hear_it(lab: LabMaker, tmp_path: Path) -> None:
+    """First one node of each side is silent to us, then a whole side: that could as well be dead."""
+    one = lab(hosts=6)
+    heir, mate = one.replica_of("n1").name, one.replica_of("n3").name
+    minority = ["n1", mate]
+    majority = [node.name for node in one.nodes if node.name not in minority]
+    one.partition(",".join(minority))
+    one.wait(lambda: one.vitals("n1").cluster.state == "fail", "n1 to stop", TIMEOUT_S)
+    one.wait(lambda: one.belief(heir, heir).slots, "the replica to be promoted", TIMEOUT_S)
+    one.cut_client(mate)
+    one.cut_client("n2")
+    data = views_of(one, CRITICAL)
+    assert side_with(one, data, "n1")["unheard"] == members(one, mate)
+    assert side_with(one, data, heir)["unheard"] == members(one, "n2")
+    assert [each["members"] for each in data["sides"]] == [members(one, *majority), members(one, *minority)]
+    assert data["unplaced"] == []
+
+    record = str(tmp_path / "parted.json")
+    assert one.rcfail("record", record).returncode == OK
+    again = views_of(one, CRITICAL, "--from-record", record)
+    assert [each["members"] for each in again["sides"]] == [each["members"] for each in data["sides"]]
+
+    one.cut_client("n1")
+    data = views_of(one, UNKNOWN)
+    assert (data["parted"], sorted(data["unplaced"])) == (False, members(one, *minority))
 
 
 @every_server

@@ -126,7 +126,7 @@ def _last_word(args: Sequence[str], long: str, short: str = "") -> str:
     """What stands last behind an option, however that is written; empty where it does not stand there."""
     found = ""
     for word, following in zip(args, (*args[1:], ""), strict=False):
-        if word in (long, short):
+        if word == long or (short and word == short):
             found = following
         elif word.startswith(f"{long}="):
             found = word.removeprefix(f"{long}=")

@@ -74,6 +74,8 @@ def test_a_forgotten_name_is_a_usage_error_and_no_file(
     assert rcfail(capsys, "health", "--output-file", "-s", "h").code == 64
     assert rcfail(capsys, "exit-codes", "--output-file", "-o").code == 64
     assert rcfail(capsys, "exit-codes", "--output-file", "-").code == 64
+    assert rcfail(capsys, "-o", "", "health").code == 64
+    assert rcfail(capsys, "", "health").code == 64
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from rcfail.health.catalogue import BY_CODE
 from rcfail.health.foresight import Trial, judged
 from rcfail.health.verdict import Diagnosis, Verdict
 from rcfail.health.wording import called, counted, named
+from rcfail.render.inert import inert
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
 from rcfail.render.whatif_words import (
     between,
@@ -156,7 +157,9 @@ def _rows(trials: Sequence[Trial], width: int, show_all: bool) -> Iterator[Line]
     drawn = trials if show_all else trials[:MOST_ROWS]
     column = min(_WIDEST_NAME, max(len(each.place.name) for each in drawn))
     for trial in drawn:
-        head = f"  {trial.place.name:<{column}}  {counted(len(trial.place.node_ids), 'node'):<8}  "
+        name = inert(trial.place.name)
+        name = name if len(name) <= _WIDEST_NAME else name[: _WIDEST_NAME - 3] + "..."
+        head = f"  {name:<{column}}  {counted(len(trial.place.node_ids), 'node'):<8}  "
         verdict = Span(f"{trial.verdict.upper():<8}", severity_style(trial.verdict))
         indent = min(len(head) + 10, width // 2)
         yield from wrapped(summary(trial.forecast), width, first=line(span(head), verdict, "  "), indent=indent)

@@ -48,6 +48,7 @@ def test_no_secret_stands_in_any_output_record_or_list_of_processes(lab: LabMake
                 ["health", "--all"],
                 ["health", "-o", "json"],
                 ["nodes"],
+                ["whatif"],
                 ["record", str(tmp_path / "r"), "--force"],
             ):
                 ended = endure(*command, "-s", one.seeds, *QUICK, *way, env={"RCFAIL_DEBUG": "1", **env})
@@ -98,6 +99,8 @@ LOOKS = (
     ["health", "--wait", "1s", "--fail-on", "critical", "--ignore", "quorum-fragile"],
     ["nodes"],
     ["nodes", "-o", "json"],
+    ["whatif"],
+    ["whatif", "-o", "json", "--all"],
     ["record", "FILE", "--force"],
     ["record", "FILE.gz", "--force", "-o", "json"],
 )

@@ -135,6 +135,21 @@ def test_what_is_broken_before_is_said(capsys: Capsys, tmp_path: Path) -> None:
         assert "without any loss, as things stand: 3276 slots lose their last copy" in out
 
 
+def test_what_servers_call_their_zones_is_harmless(capsys: Capsys, tmp_path: Path) -> None:
+    world = World.of(3, 1)
+    world["a"].info["availability_zone"] = "\x1b[31mred\x07"
+    world["b"].info["availability_zone"] = "z" * 500
+    ran = whatif(capsys, world, tmp_path)
+    assert "\x1b" not in ran.out
+    assert "\x07" not in ran.out
+    assert all(len(row) <= 80 for row in ran.out.splitlines() if row.startswith("  z"))
+    lost = whatif(capsys, world, tmp_path, "--lose", "z" * 500)
+    assert lost.code == WARNING
+    wrong = whatif(capsys, world, tmp_path, "--lose", "red")
+    assert wrong.code == USAGE
+    assert "\x1b" not in wrong.err
+
+
 def lopsided() -> World:
     """The quorum and a shard on one host."""
     world = World.of(3, 1)

@@ -17,6 +17,7 @@ from rcfail.exits import ExitCode
 from rcfail.practice.lab.network import can_filter
 from tests.real.conftest import LabMaker
 from tests.real.servers import RunningLab, run_rcfail
+from tests.real.twins import started_copy
 from tests.real.verdicts import health_of
 
 WITHIN_S = 30.0
@@ -74,6 +75,41 @@ def test_a_replication_link_that_is_down(lab: LabMaker) -> None:
     assert ours.exit_code == ExitCode.WARNING
     assert ours.codes == {"replica-link-down": "warning", "replica-missing": "warning"}
     assert ours.the("replica-link-down").id == cluster.node("n4").node_id
+
+
+def test_settings_that_differ(lab: LabMaker) -> None:
+    cluster = lab()
+    cluster.say("n2", "CONFIG", "SET", "cluster-node-timeout", 4000)
+    theirs = check(cluster)
+    assert theirs.returncode == 0
+    assert "[OK] All nodes agree" in theirs.stdout
+    ours = health_of(cluster)
+    assert (ours.exit_code, ours.codes) == (ExitCode.WARNING, {"config-drift": "warning"})
+
+
+def test_a_user_that_a_replica_lacks(lab: LabMaker) -> None:
+    cluster = lab()
+    for name in ("n1", "n2", "n3", "n5", "n6"):
+        cluster.say(name, "ACL", "SETUSER", "app", "on", ">a-password", "~*", "+@all")
+    theirs = check(cluster)
+    assert theirs.returncode == 0
+    assert "[OK] All nodes agree" in theirs.stdout
+    ours = health_of(cluster)
+    assert (ours.exit_code, ours.codes) == (ExitCode.WARNING, {"failover-unprepared": "warning"})
+    assert ours.the("failover-unprepared").id == cluster.node("n1").node_id
+
+
+def test_a_second_process_on_a_copy_of_a_nodes_conf(lab: LabMaker) -> None:
+    cluster = lab()
+    node = cluster.node("n2")
+    with started_copy(cluster, node, f"{node.host.rpartition('.')[0]}.99") as place:
+        theirs = check(cluster, "n1")
+        assert theirs.returncode in (0, 1)
+        assert not (str(node.endpoint) in theirs.stdout and str(place) in theirs.stdout)
+        seeds = cluster.environment() | {"RCFAIL_SEEDS": f"{cluster.seeds},{place}"}
+        ours = run_rcfail("health", "-o", "json", environment=seeds)
+        assert ours.returncode == ExitCode.CRITICAL
+        assert '"address-disputed"' in ours.stdout
 
 
 def test_a_member_that_one_node_has_forgotten(lab: LabMaker) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
-from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
 from rcfail.practice.lab.network import can_filter
-from rcfail.practice.lab.processes import end, hold_back
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
-from tests.real.servers import RunningLab, rcfail_environment, run_rcfail
+from tests.real.servers import rcfail_environment, run_rcfail
+from tests.real.twins import started_copy
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -48,29 +45,6 @@ def test_seeds_of_two_clusters(lab: LabMaker) -> None:
     ran = run_rcfail("health", "-o", "json", environment=turned)
     assert ran.returncode == UNKNOWN, "the other one is well, and still it is not known which is meant"
     assert len(json.loads(ran.stdout)["data"]["nodes"]) == len(other.nodes)
-
-
-@contextmanager
-def started_copy(lab: RunningLab, node: NodeEntry, host: str) -> Iterator[Endpoint]:
-    """The same node once more: a second process on a copy of its folder, at another address."""
-    folder = Path(node.folder).with_name(f"{node.name}-copy")
-    shutil.copytree(node.folder, folder)
-    conf = folder / "redis.conf"
-    conf.write_text(conf.read_text().replace(node.folder, str(folder)).replace(node.host, host))
-    held = hold_back([lab.entry.server, str(conf)], folder / "output.log")
-    held.release()
-    place = Endpoint(host, node.port)
-    try:
-        lab.wait(lambda: _takes_connections(place), "the copy to listen")
-        yield place
-    finally:
-        end([held.process], Deadline.after(10))
-
-
-def _takes_connections(place: Endpoint) -> bool:
-    with suppress(OSError), socket.create_connection(place, timeout=1):
-        return True
-    return False
 
 
 @every_server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 from itertools import chain
 from pathlib import Path
@@ -260,6 +261,28 @@ def test_up_env_and_down_of_a_secured_lab_by_hand(lab_home: Path, tls_server: Se
     assert run_rcfail("lab", "down", environment=env).returncode == ExitCode.OK
     said = "".join(chain.from_iterable((ran.stdout, ran.stderr) for ran in (up, told, judged, status)))
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, ExitCode.INTERRUPTED)])
+def test_an_up_that_ends_while_it_makes_certificates_leaves_nothing(
+    lab_home: Path, tls_server: ServerUnderTest, number: signal.Signals, code: int
+) -> None:
+    env = rcfail_environment(RCFAIL_LAB_HOME=str(lab_home))
+    words = rcfail_command("lab", "up", "--tls", "--acl", "--server", tls_server.path)
+    with subprocess.Popen(
+        words, env=env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as made:
+        assert made.stderr is not None
+        assert any("making certificates" in line for line in iter(made.stderr.readline, ""))
+        made.send_signal(number)
+        made.communicate(timeout=60)
+    assert made.returncode == code
+    if number is signal.SIGKILL:
+        half = run_rcfail("lab", "up", environment=env)
+        assert "half-made" in half.stderr
+        assert run_rcfail("lab", "status", environment=env).returncode == ExitCode.OK
+        assert run_rcfail("lab", "down", environment=env).returncode == ExitCode.OK
+    assert not Register(lab_home).names()
 
 
 def by_shell(script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

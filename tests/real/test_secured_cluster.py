@@ -89,6 +89,8 @@ def test_every_other_command_works_and_tells_no_secret(secured: RunningLab) -> N
         ran = secured.rcfail(*words)
         assert ran.returncode == ExitCode.OK, ran
         assert expected in told(secured, ran), ran
+    for each in secured.nodes:
+        assert secured.ask(each, "ACL", "LOG") == (), f"{each.name} was asked for more than this user may"
 
 
 def test_it_is_a_named_cluster_too(secured: RunningLab, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from rcfail.exits import ExitCode
+from rcfail.practice.lab import certs
 from rcfail.practice.lab.access import ADMIN, REPLICATION, Access, EndpointType
 from rcfail.practice.lab.certs import authority, issue_for, pair
 from rcfail.practice.lab.users import password_of
@@ -240,6 +241,22 @@ def test_one_node_with_a_certificate_of_another_authority_is_named(secured: Runn
     silent = said.all_of("node-silent")
     assert [each.id for each in silent] == [secured.node("n5").node_id], said
     assert "no CA that we trust signed its certificate" in silent[0].evidence
+
+
+def test_certificates_that_run_out_are_named(secured: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bus goes on, since its links stand, and so nobody but a client notices."""
+    monkeypatch.setattr(certs, "LIVES_DAYS", 0)
+    n5 = secured.node("n5")
+    issue_for(secured.entry, n5)
+    secured.say(n5, "CONFIG", "SET", "tls-session-cache-size", "1000")
+    secured.wait(lambda: health_of(secured).all_of("node-silent"), "its certificate to run out", 30)
+    silent = health_of(secured).the("node-silent")
+    assert silent.id == n5.node_id
+    assert "its certificate is not valid now" in silent.evidence, silent
+    ran = run_rcfail("health", environment={**secured.environment(), "RCFAIL_SEEDS": str(n5.endpoint)})
+    assert ran.returncode == ExitCode.UNKNOWN, ran
+    assert "expired" in told(secured, ran)
+    assert "hint: Renew the certificate" in ran.stderr
 
 
 class Mistake(NamedTuple):

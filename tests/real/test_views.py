@@ -14,6 +14,7 @@ from rcfail.practice.lab.damage import Partition, Way
 from rcfail.practice.lab.network import can_filter
 from tests.real.conftest import LabMaker
 from tests.real.servers import RunningLab, ServerUnderTest
+from tests.real.test_beside_redis_cli import check
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -133,6 +134,7 @@ def test_one_zone_against_two(lab: LabMaker) -> None:
     assert severities(data) == {"partition": "critical"}
     health = health_of(one)
     assert (health.exit_code, health.serving) == (CRITICAL, "no")
+    assert check(one, "n2").returncode == 0, "asked on this side, redis-cli passes over all that is flagged fail"
     assert health.codes["partition"] == health.codes["slots-disputed"] == "critical"
     assert "link-missing" not in health.codes
     one.heal()
@@ -275,6 +277,8 @@ def test_connections_of_one_direction_are_dropped(lab: LabMaker, server: ServerU
     assert ("no CLUSTER LINKS" in found.evidence) == server.label.startswith("redis-6.")
     assert not any(belief.flagged for node in one.nodes for belief in one.view(node).beliefs)
     assert all(one.vitals(node).cluster.state == "ok" for node in one.nodes)
+    theirs = check(one)
+    assert (theirs.returncode, "[OK] All nodes agree" in theirs.stdout) == (0, True)
     one.heal()
     one.wait(lambda: views_of(one, OK), "the links to work again", 150.0)
 

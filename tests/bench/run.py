@@ -182,17 +182,60 @@ def simulated(nodes: int, delay_ms: float, target: float) -> Callable[[Options],
     return measure
 
 
+WATCHED = 100
+MOST_OF_A_CORE = 0.05
+
+
+def watch(options: Options) -> Iterator[Row]:
+    """A watch once a second, as a process: what a round costs beyond the start, which is left out."""
+    few, many = 1, 31
+    with start(WATCHED) as simulation:
+        laps = race(
+            [
+                Contender(str(rounds), options.health(simulation.seed, "--watch", "1s", "--rounds", str(rounds)), calm)
+                for rounds in (few, many)
+            ],
+            1,
+            environment(),
+        )
+    beginning, whole = (min(lap.cpu_seconds for lap in each.laps) for each in laps)
+    a_round_s = (whole - beginning) / (many - few)
+    what = f"health --watch at 1 Hz, {WATCHED} nodes (simulated)"
+    yield Row(what, "", f"{ms_text(a_round_s)} of CPU a round", a_round_s * 100, MOST_OF_A_CORE * 100, "% of a core")
+
+
+def calm(lap: Lap) -> None:
+    must(lap.exit_code == 0 and b"  OK  " in lap.output, "the watch did not find the cluster healthy", lap)
+
+
+def watch_memory(_: Options) -> Iterator[Row]:
+    """What a watch holds on to, on a simulated clock and a sight that is fake."""
+    rounds = 10_000
+    lap = run((sys.executable, "-m", "tests.bench.watching", str(rounds)), environment(), longest_s=3600.0)
+    must(lap.exit_code == 0, "the watch on a simulated clock failed", lap)
+    said = json.loads(lap.output)
+    grown = said["end_mb"] - said["settled_mb"]
+    what = f"health --watch, {rounds:,} rounds of {WATCHED} nodes, memory gained (simulated clock)"
+    yield Row(what, f"after 100 rounds: {said['settled_mb']:.0f} MB", f"{said['end_mb']:.0f} MB", grown, 2.0, "MB")
+
+
 MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "loopback": loopback,
     "100": simulated(100, 10, 1 / 8),
     "1000": simulated(1000, 5, 1 / 7),
     "1000-fast": simulated(1000, 0, 2.5),
     "frozen": frozen,
+    "watch": watch,
+    "watch-memory": watch_memory,
 }
 
 
 def ms(laps: Laps) -> str:
-    return f"{laps.median_s * 1000:.0f} ms"
+    return ms_text(laps.median_s)
+
+
+def ms_text(value_s: float) -> str:
+    return f"{value_s * 1000:.0f} ms"
 
 
 def seconds(value: float) -> str:

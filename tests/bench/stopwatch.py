@@ -75,7 +75,9 @@ def race(contenders: Sequence[Contender], rounds: int, env: Mapping[str, str]) -
     return tuple(Laps(each.name, tuple(mine)) for each, mine in zip(contenders, laps, strict=True))
 
 
-def run(command: Sequence[str], env: Mapping[str, str], on_a_terminal: bool = False) -> Lap:
+def run(
+    command: Sequence[str], env: Mapping[str, str], on_a_terminal: bool = False, longest_s: float = LONGEST_S
+) -> Lap:
     """One run. Its output goes to a file, or is read from a terminal of its own, so it never has to wait for us."""
     # A child counts what its parent had resident at the fork, so this process must stay small for `peak_mb`.
     if on_a_terminal:
@@ -83,7 +85,7 @@ def run(command: Sequence[str], env: Mapping[str, str], on_a_terminal: bool = Fa
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
-        with _not_for_ever(process):
+        with _not_for_ever(process, longest_s):
             lap = _wait(process, began)
         output.seek(0)
         errors.seek(0)
@@ -113,8 +115,8 @@ def _run_on_a_terminal(command: Sequence[str], env: Mapping[str, str]) -> Lap:
 
 
 @contextlib.contextmanager
-def _not_for_ever(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    too_long = threading.Timer(LONGEST_S, process.kill)
+def _not_for_ever(process: subprocess.Popen[bytes], longest_s: float = LONGEST_S) -> Iterator[None]:
+    too_long = threading.Timer(longest_s, process.kill)
     too_long.daemon = True
     too_long.start()
     try:

@@ -17,15 +17,10 @@ def remove_folder(folder: Path, last: str, within_s: float) -> None:
     A server that was killed while it saved leaves a child that writes on for a moment, hence several attempts.
     Raises LabFault when something stays.
     """
+    deadline = Deadline.after(within_s)
     try:
-        poll(
-            lambda: _emptied(folder, last),
-            bool,
-            deadline=Deadline.after(within_s),
-            every_s=_POLL_S,
-            waiting_for="it to be empty",
-        )
-        shutil.rmtree(folder)
+        for attempt in (lambda: _emptied(folder, last), lambda: _gone(folder)):
+            poll(attempt, bool, deadline=deadline, every_s=_POLL_S, waiting_for="it to be empty")
     except (OSError, OutOfTime) as error:
         raise LabFault(
             f"{folder} cannot be removed: {error}", "See whose it is, and who still writes there."
@@ -40,3 +35,9 @@ def _emptied(folder: Path, last: str) -> bool:
         elif path.name != last:
             path.unlink(missing_ok=True)
     return [path.name for path in folder.iterdir()] in ([], [last])
+
+
+def _gone(folder: Path) -> bool:
+    """Remove the folder; a file that a child put there, or took away, in that moment only costs another attempt."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

@@ -182,3 +182,16 @@ def test_connections_of_nodes_that_are_gone_are_closed() -> None:
         conversation(door, other.endpoint)
         assert (len(one.calls), len(other.calls)) == (1, 2)
         door.close()
+
+
+def test_a_password_is_asked_anew_and_never_kept(servers: Servers) -> None:
+    door = KeptDoor(Door())
+    asked = [("CONFIG", "GET", "save"), ("CONFIG", "GET", "masterauth")]
+    for _ in range(2):
+        with door.open(servers.world["a"].endpoint, deadline=Deadline.after(20.0)) as visit:
+            assert visit.read(asked) == (("save", "3600 1"), ("masterauth", "hidden"))
+    kept = door.take(servers.world["a"].endpoint)
+    assert kept is not None
+    assert list(kept.settings) == [("CONFIG", "GET", "save")]
+    kept.conversation.close()
+    door.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,10 @@ from rcfail.cluster.nouns import Role
 from rcfail.errors import LabFault, UsageFault
 from rcfail.practice.lab import network
 from rcfail.practice.lab.damage import Way
+from rcfail.practice.lab.register import Register
 from rcfail.practice.lab.status import look_at
+from rcfail.practice.lab.up import bring_up
+from rcfail.practice.lab.wish import Wish
 from rcfail.wire.refusals import Refusal
 from tests.real.conftest import LabMaker
 from tests.real.servers import REPOSITORY, RunningLab, rcfail_command
@@ -172,6 +176,22 @@ def test_who_waits_keeps_nobody_from_healing_and_leaves_nothing_behind_when_kill
     assert table in tables_of_the_firewall()
     made.down()
     assert table not in tables_of_the_firewall()
+
+
+def test_rules_that_a_gone_lab_left_behind_do_not_cut_a_new_one(lab_home: Path) -> None:
+    octets = range(250, 255)  # no other lab looks there
+    register = Register(lab_home)
+    for octet in octets:
+        chain = f"type filter hook output priority 0; policy accept;\nip saddr 127.{octet}.0.0/16 drop\n"
+        network.run(f"table inet rcfail_lab_{octet}_gone {{\nchain cuts {{\n{chain}}}\n}}\n")
+    try:
+        made = RunningLab(register, bring_up(Wish("fresh", 2, 0, octets=octets), register).name)
+        assert made.entry.octet in octets
+        assert f"rcfail_lab_{made.entry.octet}_gone" not in tables_of_the_firewall()
+    finally:
+        for octet in octets:
+            network.sweep(octet)
+    assert "_gone" not in tables_of_the_firewall()
 
 
 def reachable_between(lab: RunningLab, source: str, target: str) -> bool:

@@ -98,3 +98,10 @@ def test_why_there_can_be_no_rules(
         network.must_filter("to part a lab")
     assert caught.value.message == f"to part a lab nftables is needed, and {said}"
     assert "root or CAP_NET_ADMIN" in caught.value.hint
+
+
+def test_tables_of_gone_labs_are_known_by_their_octet() -> None:
+    listed = "table inet rcfail_lab_41_a\ntable inet rcfail_lab_4_b\ntable ip rcfail_lab_4_c\ntable inet filter\n\n"
+    assert network.tables_at(4, listed) == ["rcfail_lab_4_b"]
+    assert network.tables_at(41, listed) == ["rcfail_lab_41_a"]
+    assert network.tables_at(42, listed) == []

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 
 from rcfail.errors import LabFault
 from rcfail.practice.lab.damage import Cut, CutKind
@@ -20,6 +21,7 @@ from rcfail.practice.lab.walls import client_ports, family_of, walls_of
 _NFT_WITHIN_S = 10.0
 _REACH_WITHIN_S = 0.5
 _FILTER_HINT = "It takes nft (apt install nftables), and root or CAP_NET_ADMIN."
+_TABLES = "rcfail_lab_"
 _FIRST_GROUP = 40000
 _GROUPS_PER_LAB = 100
 
@@ -55,7 +57,7 @@ def group_of(octet: int | None, index: int) -> int | None:
 
 def table_of(entry: LabEntry) -> str:
     """The firewall table of a lab. Two homes may each have a lab of one name, but never with one octet."""
-    return f"rcfail_lab_{entry.octet or 0}_{entry.name.replace('-', '_')}"
+    return f"{_TABLES}{entry.octet or 0}_{entry.name.replace('-', '_')}"
 
 
 def apply(entry: LabEntry) -> None:
@@ -77,6 +79,29 @@ def clear(entry: LabEntry) -> None:
         if why is not None:
             message = f"the firewall table {table_of(entry)} could not be removed: {why}"
             raise LabFault(message, f"Remove it as root: nft delete table inet {table_of(entry)}.")
+
+
+def sweep(octet: int) -> None:
+    """Remove what is left of labs that had these addresses and are gone, such as one whose folder was removed by hand.
+
+    For who holds the addresses: nobody else's lab can have them. Where we may set no rules, nothing is done.
+    """
+    program = shutil.which("nft")
+    if program is None:
+        return
+    with suppress(OSError, subprocess.SubprocessError):
+        ran = subprocess.run([program, "list", "tables"], capture_output=True, timeout=_NFT_WITHIN_S, check=True)
+        for table in tables_at(octet, ran.stdout.decode("utf-8", "replace")):
+            _nft(f"delete table inet {table}\n")
+
+
+def tables_at(octet: int, listed: str) -> list[str]:
+    """The tables of labs with that octet, of those that `nft list tables` names."""
+    return [row[2] for row in map(str.split, listed.splitlines()) if row[1:2] == ["inet"] and _is_at(octet, row[2])]
+
+
+def _is_at(octet: int, table: str) -> bool:
+    return table.startswith(f"{_TABLES}{octet}_")
 
 
 def reachable(host: str, port: int, source: str = "") -> bool:

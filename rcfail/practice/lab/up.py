@@ -18,7 +18,7 @@ from rcfail.practice.lab.down import dismantle, end_servers
 from rcfail.practice.lab.form import Progress, form
 from rcfail.practice.lab.logs import OUTPUT_FILE
 from rcfail.practice.lab.names import name_of, unresolved, write_hosts
-from rcfail.practice.lab.network import group_of
+from rcfail.practice.lab.network import group_of, sweep
 from rcfail.practice.lab.processes import Held, can_run_as, hold_back, myself
 from rcfail.practice.lab.register import LabEntry, NodeEntry, Register, Stage
 from rcfail.practice.lab.talk import talk_to
@@ -43,6 +43,8 @@ def bring_up(
         spots = place(wish)
         ports_on = [spot.host for spot in spots] * (wish.port_count // wish.node_count)
         with claim(ports_on, wish.base_port, register.octets, wish.octets, ipv6=wish.access.ipv6) as held:
+            if held.octet is not None:
+                sweep(held.octet)
             entry = _entry(wish, spots, held, server, register.folder(wish.name), clock)
             try:
                 register.create(entry)

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import IO, Protocol
 
 from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.errors import UsageFault
 from rcfail.render.events import clock_stamp, events_json, history_rows, log_stamp
-from rcfail.render.health_page import headline
+from rcfail.render.health_page import brief_page, headline
 from rcfail.render.json import document, envelope
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span
 from rcfail.render.live import Screen, composed
@@ -23,6 +24,9 @@ from rcfail.render.words import severity_style
 from rcfail.render.write import write_page
 from rcfail.settings.sections import Format, Output
 from rcfail.watch import Round, Watch
+
+_BELOW = 2
+"""Lines below the page: an empty one, and how it is going."""
 
 _REMEMBERED = 200
 """Lines of what happened that are told once more at the end."""
@@ -182,8 +186,11 @@ class _Picture:
             return
         seen, answer = self._last
         self._screen.measure()
-        body = answer.text(self._screen.width) if seen.seen else _unseen(seen)
-        self._screen.draw(composed(body, tuple(self._history), self._status(seen), self._screen.height))
+        height = self._screen.height
+        body = list(islice(answer.text(self._screen.width) if seen.seen else _unseen(seen), height))
+        if seen.seen and len(body) > height - _BELOW:
+            body = list(brief_page(seen.seen.looked.snapshot, seen.seen.diagnosis, self._screen.width))
+        self._screen.draw(composed(body, tuple(self._history), self._status(seen), height))
 
     def end(self, answer: Outcome) -> Outcome:
         """The whole last page, as `rcfail health` prints it, and all that happened."""

@@ -32,6 +32,18 @@ def health_page(snapshot: Snapshot, diagnosis: Diagnosis, width: int, show_all: 
     yield from _ignored(diagnosis.ignored, width)
 
 
+def brief_page(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
+    """The same for little room: each finding in one line, and only the shards that something is wrong with."""
+    yield from _head(snapshot, diagnosis, width)
+    weighty = [each for each in diagnosis.findings if each.severity is not Severity.INFO]
+    for number, finding in enumerate(weighty, 1):
+        severity = Span(finding.severity.upper(), severity_style(finding.severity))
+        head = span(f"  {finding.code}  {subject_words(finding.subject)}", Style.HEAD)
+        yield from (EMPTY,) if number == 1 else ()
+        yield line(Span(f"{number}. "), severity, head)
+    yield from shard_blocks(snapshot, diagnosis.findings, width, show_all=False, most=0)
+
+
 def _head(snapshot: Snapshot, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     verdict = Span(diagnosis.verdict.upper(), severity_style(diagnosis.verdict))
     said = headline(snapshot, diagnosis, width - len(verdict.text) - 2)

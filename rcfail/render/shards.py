@@ -39,11 +39,13 @@ class _Columns:
     width: int
 
 
-def shard_blocks(snapshot: Snapshot, findings: Iterable[Finding], width: int, show_all: bool) -> Iterator[Line]:
-    """All shards in the order of their slots, then the members of none."""
+def shard_blocks(
+    snapshot: Snapshot, findings: Iterable[Finding], width: int, show_all: bool, most: int = MOST_SHARDS
+) -> Iterator[Line]:
+    """All shards in the order of their slots, then the members of none. Of more than `most` the hurt ones alone."""
     touched = touched_shards(snapshot, findings)
     drawn: Sequence[Shard] = snapshot.shards
-    if len(drawn) > MOST_SHARDS and not show_all:
+    if len(drawn) > most and not show_all:
         drawn = [shard for shard in drawn if shard.primary_id in touched][:MOST_TOUCHED]
     table = _Table(snapshot, _columns(snapshot, width))
     for shard in drawn:

@@ -266,6 +266,17 @@ def test_a_password_in_a_variable_that_the_file_names_is_used_and_never_told(
     assert "hunter2" not in ran.out + ran.err
 
 
+def test_a_cluster_without_seeds_is_told_by_its_name(
+    capsys: Capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "c.toml", "[clusters.x]\nuser = 'ops'\n")
+    monkeypatch.setenv("RCFAIL_CONFIG", str(path))
+    ran = rcfail(capsys, "health", "-c", "x", "-o", "json")
+    assert ran.code == 64
+    assert ran.error["message"] == "cluster x has no seeds in the config file"
+    assert "-c NAME" in rcfail(capsys, "health", "-o", "json").error["hint"]
+
+
 def test_a_record_is_no_named_cluster(config: Path) -> None:
     with pytest.raises(UsageFault):
         loaded(config, Flags(cluster="prod", from_record="f"))

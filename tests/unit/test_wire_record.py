@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import BusLink, Endpoint, Problem
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, Observation, Silence, SilenceReason
@@ -36,9 +37,14 @@ def rich() -> Observation:
     first, *rest = found.answers
     links = (BusLink("to", node_id("b"), 1_700_000_000_000, "rw", 0),)
     first = replace(first, links=links, slot_migrations=({"name": "m", "state": "running"},))
+    users = (AclUser("default", True, True, "r1"), AclUser("app", False, False, "r2", ("p1", "p2")))
+    first = replace(first, users=users, login=PrimaryLogin("app", "p1"))
+    twin = replace(
+        rest[-1], endpoint=Endpoint("10.0.0.8", 7000), info="executable:/usr/bin/redis-server\r\nrole:slave\r\n"
+    )
     lost = Silence(None, node_id("f"), SilenceReason.NO_ADDRESS, "no view prints an address for it")
     empty = Silence(Endpoint("10.0.0.9", 7000), node_id("a"), SilenceReason.REFUSED, "connection refused", 3)
-    return replace(found, answers=(first, *rest), silences=(*found.silences, lost), deserted=(empty,))
+    return replace(found, answers=(first, *rest), silences=(*found.silences, lost), deserted=(empty,), doubles=(twin,))
 
 
 ABSENT = Absence(AbsenceKind.NO_ANSWER)

@@ -41,6 +41,7 @@ def test_a_node_that_tls_keeps_from_us_is_unknown_and_has_its_hint(
     assert (finding.severity, finding.subject.id) == (Severity.UNKNOWN, node_id("b1"))
     assert evidence in finding.evidence
     assert hint.replace("7002", str(world["b1"].endpoint.port)) in finding.hint
+    assert "died" not in finding.consequence, "whoever shakes hands is there"
 
 
 def mapped(world: World) -> Observation:

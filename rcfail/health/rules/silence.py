@@ -101,7 +101,9 @@ def _dead(snapshot: Snapshot, node: Node) -> Finding:
 
 
 def _unclear(snapshot: Snapshot, node: Node) -> Finding:
-    if node.alive is Known.YES:
+    if node.alive is Known.YES and node.silence is not None and node.silence.reason in _SECURED_HINTS:
+        meaning = "The others hold it for alive: only we, and clients set up as we are, do not get through to it."
+    elif node.alive is Known.YES:
         meaning = "The others hold it for alive: it died just now, or the way from here to it is broken."
     else:
         meaning = "Too few of the others could be asked to tell whether it is alive."

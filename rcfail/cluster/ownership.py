@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from rcfail.cluster.nouns import SLOT_COUNT, NodeId, SlotRange
@@ -126,3 +126,14 @@ def owned(parts: tuple[Stretch, ...]) -> Mapping[NodeId, tuple[SlotRange, ...]]:
         else:
             mine.append((part.first, part.last))
     return {owner: tuple(found) for owner, found in ranges.items()}
+
+
+def joined(ranges: Iterable[SlotRange]) -> tuple[SlotRange, ...]:
+    """Ascending, neighbours and overlaps made one."""
+    found: list[SlotRange] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return tuple(found)

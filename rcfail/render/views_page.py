@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from rcfail.cluster.disparity import MEANINGLESS, alike, disparity
 from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.outlook import Access, Forecast, Loss, Move, Prospect, Service
+from rcfail.cluster.ownership import joined
 from rcfail.cluster.sides import Division
 from rcfail.cluster.snapshot import Known, Snapshot, ViewGroup
 from rcfail.health.finding import Finding
@@ -93,14 +94,7 @@ def _no_writes(prospect: Prospect) -> str:
 
 
 def _slots(services: Iterable[Service], access: Access) -> tuple[SlotRange, ...]:
-    """The slots of all services of one kind, neighbours joined."""
-    joined: list[SlotRange] = []
-    for first, last in sorted(each for service in services if service.access is access for each in service.slots):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return tuple(joined)
+    return joined(each for service in services if service.access is access for each in service.slots)
 
 
 def _side(snapshot: Snapshot, prospect: Prospect, number: int, width: int) -> Iterator[Line]:
@@ -206,18 +200,16 @@ def _aspects(one: ViewGroup, other: ViewGroup) -> str:
     return listing(found, 9)
 
 
-_OF_SINGLE_NODES = frozenset({"node-failed", "node-suspected", "bus-unreachable"})
+_EXPLAINED = frozenset({"node-failed", "node-suspected", "bus-unreachable", "slots-disputed"})
 
 
 def _findings(picture: Picture, width: int) -> Iterator[Line]:
     """What is wrong, told in full, but for what the sides above tell already."""
     found: Sequence[Finding] = picture.diagnosis.findings
-    explained = [each for each in found if picture.parts.parted and each.code in _OF_SINGLE_NODES]
+    explained = [each for each in found if picture.parts.parted and each.code in _EXPLAINED]
     rest = [_here(each) for each in found if each not in explained and each.code != "partition"]
     yield from finding_blocks(rest, width, False)
     if explained:
         yield EMPTY
-        text = (
-            f"{counted(len(explained), 'finding')} of single nodes left out, the partition explains them: rcfail health"
-        )
+        text = f"{counted(len(explained), 'more finding')}, which the partition explains: rcfail health tells them"
         yield from wrapped(text, width, style=Style.DIM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.ownership import joined
 from rcfail.cluster.sides import Division, Side
 from rcfail.cluster.snapshot import Known, Snapshot
 from rcfail.health.finding import CLUSTER, Finding, Promise, Severity
@@ -53,7 +54,7 @@ def _told(snapshot: Snapshot, side: Side) -> str:
 
 
 def _meaning(snapshot: Snapshot, main: Side, others: list[Side]) -> str:
-    slots = sorted({each for side in others for node in side.members for each in claimed(snapshot, node)})
+    slots = joined(each for side in others for node in side.members for each in claimed(snapshot, node))
     if main.quorum is Known.NO:
         return (
             f"No side has {main.needed} of {counted(len(main.electorate), 'voter')}: all primaries refuse commands on "

@@ -20,7 +20,6 @@ _CLEAR_ALL = "\x1b[2J\x1b[H"
 _CLEAR_LINE = "\x1b[K"
 _CUT_LONG_LINES = "\x1b[?7l"
 _WRAP_LONG_LINES = "\x1b[?7h"
-_PLAIN = "\x1b[0m"
 
 SMALLEST = 4
 """Lines that are drawn on the smallest terminal."""
@@ -33,11 +32,13 @@ class Screen:
     """Draws pictures over each other on one terminal."""
 
     def __init__(self, file: IO[str], *, color: bool) -> None:
-        self._file = file
+        file.flush()
+        self._descriptor = file.fileno()
+        self._encoding: str = getattr(file, "encoding", None) or "utf-8"
         self._color = color
         self._drawn = 0
+        self._due = b""
         self._size = self._measure()
-        self._half_drawn = False
 
     @property
     def width(self) -> int:
@@ -55,27 +56,31 @@ class Screen:
         if size != self._size:
             self._size = size
             if self._drawn:
-                self._file.write(_CLEAR_ALL)
                 self._drawn = 0
+                self._put(_CLEAR_ALL)
 
     def draw(self, picture: Sequence[Line]) -> None:
         """Put this picture where the last one stands. Raises what the file raises."""
         rows = self._rendered(picture[: self.height])
         up = _UP.format(self._drawn) if self._drawn else ""
         body = "".join(f"{row}{_CLEAR_LINE}\n" for row in rows)
-        self._half_drawn = True
-        self._file.write(f"{_CUT_LONG_LINES}{up}{body}{_CLEAR_BELOW}{_WRAP_LONG_LINES}")
-        self._file.flush()
-        self._drawn, self._half_drawn = len(rows), False
+        self._drawn = len(rows)
+        self._put(f"{_CUT_LONG_LINES}{up}{body}{_CLEAR_BELOW}{_WRAP_LONG_LINES}")
 
     def erase(self) -> None:
-        """Take the picture away, so that the last words can stand in its place."""
-        if self._half_drawn:
-            self._file.write(f"{_PLAIN if self._color else ''}{_WRAP_LONG_LINES}\n")
-        elif self._drawn:
-            self._file.write(f"\r{_UP.format(self._drawn)}{_CLEAR_BELOW}")
-        self._file.flush()
-        self._drawn, self._half_drawn = 0, False
+        """Take the picture away, so that the last words can stand in its place.
+
+        One that was being drawn when somebody pressed Ctrl-C is drawn to its end first: then it is known where it is.
+        """
+        with suppress(OSError):  # the terminal may be gone
+            self._put(f"\r{_UP.format(self._drawn)}{_CLEAR_BELOW}" if self._drawn else "")
+        self._drawn = 0
+
+    def _put(self, text: str) -> None:
+        """Write without a buffer in between, so that it is known what is left of it when a signal interrupts."""
+        self._due += text.encode(self._encoding, "backslashreplace")
+        while self._due:
+            self._due = self._due[os.write(self._descriptor, self._due) :]
 
     def _rendered(self, picture: Iterable[Line]) -> list[str]:
         if not self._color:
@@ -86,7 +91,7 @@ class Screen:
 
     def _measure(self) -> os.terminal_size:
         with suppress(OSError, ValueError):
-            size = os.get_terminal_size(self._file.fileno())
+            size = os.get_terminal_size(self._descriptor)
             if size.columns and size.lines:  # a serial line does not know
                 return size
         return _USUAL_SIZE

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from rcfail.clock import Deadline, poll
 from rcfail.wire.bounds import MIB
 from tests.unit.running import process, rcfail
 from tests.unit.wire_servers import serving
@@ -185,11 +186,13 @@ def test_ended_before_the_first_round_it_is_interrupted(watching: Start) -> None
     silent.behaviours = {member.node_id: lambda call: call.stay() for member in silent.world}
     with serving(*silent.all):
         watch = watching(*seed(silent), "--watch", "--read-timeout", "30s", "--deadline", "40s", RCFAIL_DEBUG="1")
-        for server in silent.all:
-            ends_s = time.monotonic() + BOUND_S
-            while not server.calls:
-                assert time.monotonic() < ends_s, "it never asked"
-                time.sleep(0.02)
+        poll(
+            lambda: all(server.calls for server in silent.all),
+            bool,
+            deadline=Deadline.after(BOUND_S),
+            every_s=0.02,
+            waiting_for="the first question",
+        )
         assert watch.end() == 130
         assert watch.said == ""
         assert "interrupted" in watch.errors()

@@ -16,9 +16,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def lab_option(command: F) -> F:
     names = completed_by("labs")
-    return click.option(
-        "--lab", "name", default="default", show_default=True, shell_complete=names, help="Which lab."
-    )(command)
+    return click.option("--lab", "name", default="default", show_default=True, shell_complete=names, help="Which lab.")(
+        command
+    )
 
 
 def node_argument(command: F) -> F:

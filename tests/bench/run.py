@@ -182,6 +182,22 @@ def simulated(nodes: int, delay_ms: float, target: float) -> Callable[[Options],
     return measure
 
 
+def views(options: Options) -> Iterator[Row]:
+    """Who sees whom, beside the verdict: the same look, and another picture of it."""
+    with start(WATCHED) as simulation:
+        verdict, ours = race(
+            [
+                Contender("health", options.health(simulation.seed, "-o", "json"), saw(WATCHED)),
+                Contender("views", (*options.rcfail, "views", "-s", simulation.seed, "-o", "json"), saw(WATCHED)),
+            ],
+            options.rounds,
+            environment(),
+        )
+    reference = f"rcfail health: {seconds(verdict.median_s)}"
+    what = f"rcfail views, {WATCHED} nodes (simulated)"
+    yield Row(what, reference, seconds(ours.median_s), ours.median_s / verdict.median_s, 3.0)
+
+
 WATCHED = 100
 MOST_OF_A_CORE = 0.05
 
@@ -225,6 +241,7 @@ MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "1000": simulated(1000, 5, 1 / 7),
     "1000-fast": simulated(1000, 0, 2.5),
     "frozen": frozen,
+    "views": views,
     "watch": watch,
     "watch-memory": watch_memory,
 }

@@ -37,7 +37,12 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("partition", "nodes stand on sides that hear nothing of each other", _C, _ALL, True),
     # Whether slots that are out come back by themselves
     Entry("foreign-cluster", "nodes of another cluster answered", _U, _ALL),
-    Entry("quorum-lost", "no majority of the voters is seen to stand together", _C, (Promise.SERVING, Promise.FAILOVER_READY)),
+    Entry(
+        "quorum-lost",
+        "no majority of the voters is seen to stand together",
+        _C,
+        (Promise.SERVING, Promise.FAILOVER_READY),
+    ),
     Entry("failover-blocked", "a failed primary will not be replaced by itself", _C, _ALL),
     Entry("failover-pending", "a failed primary is about to be replaced", _C, _SERVING, True),
     # Slots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import signal
 import subprocess
@@ -29,13 +30,29 @@ USER = "rcfail-ro"
 # What is told of secrets
 
 
+def commands_and_outputs(folder: Path) -> list[list[str]]:
+    """Every command that looks, in every form that it writes."""
+    looks = [["health", "--all"], ["nodes"], ["views"], ["whatif", "--all"], ["acl"], ["config", "show"]]
+    forms = [[*look, "-o", output] for look in looks for output in ("text", "json")]
+    forms += [["health", "-o", output] for output in ("nagios", "prometheus")]
+    forms += [["health", "--watch", "200ms", "--rounds", "2"], ["health", "--watch", "--rounds", "1", "-o", "json"]]
+    return [*forms, ["config", "check"], ["probe", "ready"], ["record", str(folder / "r"), "--force"]]
+
+
 def test_no_secret_stands_in_any_output_record_or_list_of_processes(lab: LabMaker, tmp_path: Path) -> None:
-    """The password of the cluster, given in every way, while the cluster breaks."""
+    """The password of the cluster, given in every way, and its users' hashes, while the cluster breaks."""
     one = lab(conf=(f"requirepass {PASSWORD}", f"masterauth {PASSWORD}"))
+    other, hashes = "another-s3cret-of-the-test", [hashlib.sha256(PASSWORD.encode()).hexdigest()]
+    one.say("n3", "ACL", "SETUSER", "app", "on", f">{other}", "~*", "+@all")  # on one node alone, to be told about
+    hashes.append(hashlib.sha256(other.encode()).hexdigest())
     file = tmp_path / "password"
     file.write_text(PASSWORD)
     file.chmod(0o600)
     told: list[str] = []
+    ways: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+        ((), {"RCFAIL_PASSWORD": PASSWORD}),
+        (("--password-file", str(file)), {}),
+    )
     for breaking in (
         lambda: None,
         lambda: one.break_replication("n4"),
@@ -43,23 +60,22 @@ def test_no_secret_stands_in_any_output_record_or_list_of_processes(lab: LabMake
         lambda: one.freeze("n3"),
     ):
         breaking()
-        for way, env in (((), {"RCFAIL_PASSWORD": PASSWORD}), (("--password-file", str(file)), {})):
-            for command in (
-                ["health", "--all"],
-                ["health", "-o", "json"],
-                ["nodes"],
-                ["whatif"],
-                ["record", str(tmp_path / "r"), "--force"],
-            ):
-                ended = endure(*command, "-s", one.seeds, *QUICK, *way, env={"RCFAIL_DEBUG": "1", **env})
-                assert "refuses our credentials" not in ended.out + ended.err
-                told += [ended.out, ended.err, (tmp_path / "r").read_text() if command[0] == "record" else ""]
+        for at, command in enumerate(commands_and_outputs(tmp_path)):
+            way, env = ways[at % len(ways)]
+            seed = one.seeds.split(",")[0] if command[0] == "probe" else one.seeds
+            where = ["--node", seed] if command[0] == "probe" else ["-s", seed]
+            ended = endure(*command, *where, *QUICK, *way, env={"RCFAIL_DEBUG": "1", **env})
+            assert "refuses our credentials" not in ended.out + ended.err
+            assert "Traceback" not in ended.err, ended
+            assert ended.out or command[0] == "probe", ended
+            told += [ended.out, ended.err, (tmp_path / "r").read_text() if command[0] == "record" else ""]
     code, shown = on_terminal(
         "health", "--ask-password", "-s", one.seeds, *QUICK, typed=[(b"Password: ", f"{PASSWORD}\n".encode())]
     )
     assert code in (ExitCode.WARNING, ExitCode.CRITICAL, ExitCode.UNKNOWN)
     told.append(shown.decode())
-    assert not [text for text in told if PASSWORD in text]
+    for secret in (PASSWORD, other, *hashes):
+        assert not [text for text in told if secret in text]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
@@ -101,6 +117,12 @@ LOOKS = (
     ["nodes", "-o", "json"],
     ["whatif"],
     ["whatif", "-o", "json", "--all"],
+    ["views"],
+    ["acl"],
+    ["config", "check"],
+    ["health", "-o", "nagios"],
+    ["health", "-o", "prometheus"],
+    ["health", "--watch", "200ms", "--rounds", "2"],
     ["record", "FILE", "--force"],
     ["record", "FILE.gz", "--force", "-o", "json"],
 )

@@ -20,7 +20,7 @@ from tests.unit.world import World
 Capsys = pytest.CaptureFixture[str]
 QUICK = ("--connect-timeout", "500ms", "--read-timeout", "500ms")
 
-SLACK_S = 10.0  # for a loaded machine; what hangs would take far longer
+SLACK_S = 20.0  # for a loaded machine; what hangs would take far longer
 
 
 def says(raw: bytes) -> Behaviour:

@@ -91,12 +91,14 @@ class _Fields:
 
 def _split(text: str) -> tuple[dict[str, str], list[str]]:
     """Fields, and the lines that are neither field, nor section title, nor blank. A thousand INFOs come by here."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    try:
-        fields = dict([line.split(":", 1) for line in lines if line and line[0] != "#"])
-    except ValueError:  # a line without a colon
-        return _split_with_care(lines)
-    return (fields, []) if "" not in fields else _split_with_care(lines)
+    lines = text.split("\r\n")
+    fields = dict([line.split(":", 1) for line in lines if ":" in line])
+    titles = [line for line in lines if ":" not in line and line]
+    # As servers print it: nothing but fields, titles and empty lines, each ended in one way, and no title with a colon.
+    whole = text.count("\n") == len(lines) - 1 and text.count("\n#") + text.startswith("#") == len(titles)
+    if whole and "" not in fields and all(line[0] == "#" for line in titles):
+        return fields, []
+    return _split_with_care(text.replace("\r\n", "\n").split("\n"))
 
 
 def _split_with_care(lines: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,8 @@ def watch_health(watch: Watch, every_s: float, rounds: int | None, output: Outpu
     if sys.stdout is None:
         raise UsageFault("--watch has nowhere to write to: standard output is closed", "Leave it open.")
     teller = _teller(sys.stdout, output, every_s)
+    # A round makes many objects and frees them all by itself: to look for cycles in each would cost a tenth of it.
+    gc.set_threshold(300_000, 10, 10)
     last: Outcome | None = None
     with ended_like_ctrl_c(), _redrawn(teller):
         try:

@@ -14,6 +14,7 @@ from tests.unit.running import rcfail
 
 Capsys = pytest.CaptureFixture[str]
 NAMES = pages.page_names()
+_FENCED = re.compile(r"^```[a-z]*\n(.+?)^```$", re.MULTILINE | re.DOTALL)
 PROCEDURE = "# Move a rack\n\nMoves a rack.\n\n## Do\n\n1. Look\n   twice.\n\n```\nrcfail health\n```\n"
 
 
@@ -34,13 +35,12 @@ def test_a_page_is_shown_whole(capsys: Capsys, name: str) -> None:
     page = pages.page_of(name)
     assert page
     told = " ".join(ran.out.split())
-    for block in re.split(r"\n\s*\n|```\n", page):
+    for block in re.split(r"\n\s*\n", _FENCED.sub("\n\n", page)):
         words = re.sub(r"^#+ ", "", block.strip())
-        if block.startswith("# ") or words.startswith("```"):
-            continue
-        for sentence in re.split(r"(?<=[.:])\s", " ".join(words.split())):
-            assert sentence in told
-    for command in re.findall(r"^```\n(.+?)^```", page, re.MULTILINE | re.DOTALL):
+        if not block.startswith("# "):
+            for sentence in re.split(r"(?<=[.:])\s", " ".join(words.split())):
+                assert sentence in told
+    for command in _FENCED.findall(page):
         for row in command.splitlines():
             assert not row or f"    {row}" in ran.out, "a command was broken"
     assert rcfail(capsys, "runbook", name, "-o", "json").document["data"]["page"] == page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from glob import glob
@@ -19,6 +20,10 @@ from rcfail.render.outcome import Outcome
 
 VARIABLE = "_RCFAIL_COMPLETE"
 """Set by the scripts to the shell's name; the line so far stands in COMP_LINE, up to COMP_POINT."""
+
+# Bash puts a proposal on the line as it is, and runs what stands in it with the line: a host that a server chose must
+# hold nothing that a shell obeys, with or without quotes around it. Hosts, names and codes are of these.
+_PLAIN = re.compile(r"[\w@%+=:,./\[\]-]+")
 
 # Bash cuts words at colons too, and addresses are full of them: so the whole line is handed over.
 _BASH = """\
@@ -94,7 +99,8 @@ def answer(env: Mapping[str, str]) -> str:
     option, equals, value = incomplete.partition("=")
     if equals and option.startswith("--"):
         words, incomplete = [*words, option], value
-    found = ShellComplete(root, {"obj": Given()}, "rcfail", VARIABLE).get_completions(words[1:], incomplete)
+    proposed = ShellComplete(root, {"obj": Given()}, "rcfail", VARIABLE).get_completions(words[1:], incomplete)
+    found = [each for each in proposed if _PLAIN.fullmatch(str(each.value))]
     lead = f"{option}=" if equals and option.startswith("--") else ""
     if not found and shell == "fish":
         found = [CompletionItem(each) for each in sorted(glob(f"{incomplete}*"))]

@@ -18,6 +18,7 @@ from rcfail.commands.completion import VARIABLE, answer, split_line
 from rcfail.commands.table import COMMANDS
 from rcfail.health.catalogue import BY_CODE
 from rcfail.pages import page_names
+from tests.unit.liars import liar, line
 from tests.unit.running import process, rcfail
 from tests.unit.wire_servers import serving
 from tests.unit.wire_world import Servers
@@ -70,6 +71,28 @@ def test_nodes_of_the_cluster_that_the_line_names(servers: Servers) -> None:
     ]
     assert proposed(f"rcfail whatif -s {servers.first} --lose aaaa") == [servers.world["a"].node_id]
     assert "127.0.0.1" in proposed(f"rcfail whatif -s {servers.first} --lose ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_no_name_is_proposed_that_a_shell_would_obey(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bash puts on the line is run with it; servers choose hosts, and whoever wrote the config file names."""
+    hosts = ("$(id)", "`id`", "';id;'", '";id;"', "a;id", "a&id", "a|id", "a>b", "!!", "~", "{a,b}", "#a", "a\\b", "*")
+
+    def table(place: str) -> bytes:
+        rows = [line("me", f"{place}@17000", "myself,master", slots="0-16383"), line("plain", "10.0.0.9:7000@17000")]
+        return "".join([*rows, *(line(each, f"{each}:7000@17000") for each in hosts)]).encode()
+
+    with liar(table) as seed:
+        for option in ("--lose ", "--lose '", '--lose "', "-s "):
+            value = [row.partition(":")[0] for row in proposed(f"rcfail whatif -s {seed} {option}", shell)]
+            assert any(each.startswith("10.0.0.9") for each in value), option
+            assert not any(each.startswith(host) for each in value for host in hosts), option
+    config = tmp_path / "config.toml"
+    config.write_text("[clusters.prod]\n[clusters.'prod$(id)']\n[clusters.\"prod\\nid\"]\n")
+    monkeypatch.setenv("RCFAIL_CONFIG", str(config))
+    assert proposed("rcfail health -c ", shell) == ["prod"]
 
 
 def test_clusters_of_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

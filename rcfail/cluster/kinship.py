@@ -31,7 +31,7 @@ def kin(observation: Observation) -> tuple[Observation, tuple[ForeignCluster, ..
 
     The first seed that answered, or at which somebody lists a node that is silent, says which one it is; where seeds
     are names it is the one of which most nodes answered. A lone node that does not serve all slots, or answers where a
-    member is listed, is no cluster: it was reset, replaced, or is new.
+    member is listed, is no cluster: it was reset, replaced, or is new. As first seed it does not say which one it is.
     """
     clans = _clans(observation.answers)
     if len(clans) < 2:
@@ -67,6 +67,8 @@ def _clans(answers: Sequence[Answer]) -> list[set[NodeId]]:
 def _ours(clans: Sequence[set[NodeId]], observation: Observation) -> set[NodeId]:
     by_place = {answer.endpoint: answer for answer in observation.answers}
     silent = {silence.endpoint: silence.expected for silence in observation.silences}
+    # A node that came back without nodes.conf stands first in many a list of seeds, and knows nothing of its cluster.
+    clans = [clan for clan in clans if len(clan) > 1 or _serves_all(clan, observation.answers)] or clans
     for seed in observation.seeds:
         listed = silent.get(seed)
         for clan in clans:
@@ -92,12 +94,13 @@ def _is_cluster(clan: set[NodeId], answers: Iterable[Answer], ours: set[NodeId])
     if len(clan) > 1:
         here, there = _slots_in(clan, answers), _slots_in(ours, answers)
         return not (here and there) or bool(here & there)
-    (alone,) = clan
-    for answer in answers:
-        if _says(answer, clan) and answer.nodes is not None:
-            belief = answer.nodes.table.by_id.get(alone)
-            return belief is not None and belief.slot_count == SLOT_COUNT and answer.expected not in ours
-    return False
+    where = next((answer.expected for answer in answers if _says(answer, clan)), None)
+    return _serves_all(clan, answers) and where not in ours
+
+
+def _serves_all(clan: set[NodeId], answers: Iterable[Answer]) -> bool:
+    """Whether a lone node owns all slots: a cluster of one, as in development."""
+    return _slots_in(clan, answers).bit_count() == SLOT_COUNT
 
 
 def _described(clan: set[NodeId], answers: Iterable[Answer]) -> ForeignCluster:

@@ -114,8 +114,9 @@ class Node:
 
     @property
     def label(self) -> str:
-        """How a sentence names the node: its address and short id."""
-        return f"{self.endpoint or self.address} ({self.short})"
+        """How a sentence names the node: its address and short id, or the id alone where nobody lists an address."""
+        known = self.endpoint or self.address.endpoint
+        return f"{self.endpoint or self.address} ({self.short})" if known else f"node {self.short}"
 
 
 @dataclass(frozen=True, slots=True)

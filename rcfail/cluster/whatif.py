@@ -26,8 +26,10 @@ class Foresight:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._owning = tuple(shard for shard in snapshot.shards if shard.slots)
-        unowned = tuple((part.first, part.last) for part in snapshot.stretches if part.owner is None)
-        self._unowned = unowned if snapshot.groups else ()  # nobody's table tells nothing of owners
+        # Nobody's table tells nothing of owners.
+        vacant = [part for part in snapshot.stretches if part.owner is None] if snapshot.groups else []
+        self._unowned = tuple((part.first, part.last) for part in vacant)
+        self._named_owners = frozenset(claim.node_id for part in vacant for claim in part.claims)
         self._timeouts_ms = node_timeouts_ms(snapshot)
         self._collide = any(elections_collide(view.vitals.server) for view in snapshot.views)
         self._dead = frozenset(node.node_id for node in snapshot.nodes.values() if node.alive is Known.NO)
@@ -63,7 +65,7 @@ class Foresight:
             retry_ms=self._retry_ms(elected),
             timeout_known=self._timeout_known,
         )
-        return replace(forecast, stop=_stop(forecast))
+        return replace(forecast, stop=_stop(forecast, self._unnoticed(gone)))
 
     def _votes_left(self, gone: frozenset[NodeId]) -> tuple[int, Known]:
         """Voters of the side that stands now, without the lost; and whether they are a majority of all.
@@ -106,6 +108,12 @@ class Foresight:
         self, shard: Shard, gone: frozenset[NodeId], standing: Known, failed: int, after: ShardAfter
     ) -> ShardAfter:
         """The shard after its election, or why there is none."""
+        primary = self._snapshot.nodes[shard.primary_id]
+        if shard.primary_id not in gone and "noaddr" in primary.flags and not primary.failed_by:
+            # Nodes without an address are not pinged, so nobody ever suspects them (clusterCron, cluster_legacy.c).
+            left, unseen = self._copies(shard, gone, shard.primary_id)
+            why = ((primary.node_id, ("nobody knows its address, so nobody will hold it for failed",)),)
+            return replace(after, fate=Fate.STUCK, reasons=why, replicas_after=left, replicas_unseen=unseen)
         found = succession(self._snapshot, shard, gone, failed, self._timeouts_ms)
         fate = _fate(found, standing)
         after = replace(after, fate=fate, contenders=found.contenders, reasons=found.refused)
@@ -168,6 +176,16 @@ class Foresight:
             return Known.YES
         return Known.NO if said == {False} else Known.UNKNOWN
 
+    def _unnoticed(self, gone: frozenset[NodeId]) -> bool:
+        """Whether primaries go on although slots have no owner: they are given to a node that lives and claims none.
+
+        To stop, a primary must see the slot free or its owner failed (clusterUpdateState, cluster_legacy.c).
+        """
+        if not self._named_owners.isdisjoint(gone | self._dead):
+            return False
+        left = (self._snapshot.nodes[voter] for voter in self._snapshot.electorate.voters if voter not in gone)
+        return any(node.vitals is not None and node.vitals.cluster.state == "ok" for node in left)
+
     def _retry_ms(self, elected: Collection[ShardAfter]) -> int | None:
         if len(elected) < 2 or not self._collide:
             return None
@@ -180,11 +198,11 @@ def _fate(found: Succession, standing: Known) -> Fate:
     return Fate.TAKEN_OVER if found.certain is Known.YES and standing is Known.YES else Fate.UNKNOWN
 
 
-def _stop(forecast: Forecast) -> Stop:
+def _stop(forecast: Forecast, unnoticed: bool) -> Stop:
     if forecast.votes.standing is Known.NO:
         return Stop.QUORUM
     if forecast.votes.standing is Known.UNKNOWN:
         return Stop.UNKNOWN
-    if not forecast.out:
+    if not forecast.out or (unnoticed and not any(shard.out for shard in forecast.shards)):
         return Stop.NOTHING
     return {Known.YES: Stop.COVERAGE, Known.NO: Stop.NOTHING, Known.UNKNOWN: Stop.UNKNOWN}[forecast.coverage]

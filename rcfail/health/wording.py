@@ -24,7 +24,7 @@ def listing(words: Iterable[str], most: int = 3) -> str:
 
 def called(node: Node) -> str:
     """A node in a sentence: its address and short id, or the id alone where nobody lists an address."""
-    return node.label if node.endpoint or node.address.endpoint else f"node {node.short}"
+    return node.label
 
 
 def named(snapshot: Snapshot, ids: Iterable[NodeId], most: int = 3) -> str:

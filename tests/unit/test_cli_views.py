@@ -140,3 +140,13 @@ def test_a_silent_node_is_never_ok(capsys: Capsys, tmp_path: Path) -> None:
     world = World.of(3, 1)
     world["b1"].silence = SilenceReason.CONNECT_TIMEOUT
     assert data(capsys, world, tmp_path)["exit"] == "UNKNOWN"
+
+
+def test_a_node_without_an_address_is_named_by_its_id(capsys: Capsys, tmp_path: Path) -> None:
+    world = World.of(3, 1)
+    lost = world.members.pop(node_id("b"))
+    at = f"{lost.endpoint.host}:{lost.endpoint.port}@{lost.endpoint.port + 10000}"
+    for other in world:
+        other.extra_lines = (lost.line(flags=("noaddr",)).replace(at, ":0@0"),)
+    page = rcfail(capsys, "views", "--from-record", recorded(world, tmp_path)).out
+    assert f"not seen  node {lost.node_id[:8]}: " in page

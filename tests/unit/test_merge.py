@@ -241,3 +241,15 @@ def test_a_stranger_that_claims_slots_owns_none_and_a_node_alone_owns_its_own() 
     assert both.nodes[node_id("e")].slots == ()
     assert {owner for part in both.stretches if (owner := part.owner)} == {node_id("a"), node_id("b"), node_id("c")}
     assert merge(foreign).nodes[node_id("e")].slots == ((0, 16000),)
+
+
+def test_an_empty_node_named_first_does_not_stand_for_the_cluster() -> None:
+    """It lost its nodes.conf and came back where its primary was: the cluster behind the other seeds is judged."""
+    world = World.of(3, 1)
+    seen, empty = world.observe(), World([Member(node_id("e"), Endpoint("127.50.9.1", 7900))]).observe()
+    both = replace(seen, seeds=(*empty.seeds, *seen.seeds), answers=(empty.answers[0], *seen.answers))
+    picture = merge(both)
+    assert picture.electorate.voters == merge(seen).electorate.voters
+    assert all(part.owner for part in picture.stretches)
+    assert not picture.foreign
+    assert node_id("e") in picture.nodes

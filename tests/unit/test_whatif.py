@@ -358,3 +358,31 @@ def test_what_one_loss_does_not_touch_is_the_same_as_before() -> None:
         assert alone == Foresight(world.snapshot()).after({node_id(letter)})
         assert sum(1 for each in alone.shards if each.lost) == 1
     assert foresight.after(()) == foresight.now
+
+
+def test_a_primary_without_an_address_is_replaced_by_nobody() -> None:
+    """Nobody pings it, so nobody suspects it: no election comes."""
+    world = World.of(3, 1)
+    lost = world["b"]
+    lost.silence, lost.flags = SilenceReason.NO_ADDRESS, ("noaddr",)
+    for other in world:
+        at = f"{lost.endpoint.host}:{lost.endpoint.port}@{lost.endpoint.port + 10000}"
+        other.sees[lost.node_id] = lost.line().replace(at, ":0@0")
+    found = after(world)
+    assert (shard(found, "b").fate, judged(found)) == (Fate.STUCK, Verdict.CRITICAL)
+    assert "address" in str(shard(found, "b").reasons)
+
+
+@pytest.mark.parametrize(("noticed", "stop"), [("ok", Stop.NOTHING), ("fail", Stop.COVERAGE)])
+def test_slots_that_their_owner_gave_up_alone_stop_nobody_who_says_ok(noticed: str, stop: Stop) -> None:
+    """The others go on giving the slots to it, so they see nothing missing, as long as they do not hold it for dead."""
+    world = World.of(3, 1)
+    giver = world["b"]
+    for other in world:
+        other.cluster_info["cluster_state"] = noticed
+        if other is not giver:
+            other.sees[giver.node_id] = giver.line()
+    giver.slots, giver.cluster_info["cluster_state"] = ((5561, 10922),), "fail"
+    found = after(world)
+    assert (found.unowned, found.stop) == (((5461, 5560),), stop)
+    assert after(world, "b").stop is Stop.COVERAGE

@@ -164,8 +164,8 @@ def open_sight(settings: Settings, env: Mapping[str, str] = os.environ, clock: C
             f"cluster {name} has no seeds in the config file" if name else "no seed was given: which cluster?",
             "Give it seeds, or name any node of it here: -s HOST:PORT."
             if name
-            else "Name any node of it: -s HOST:PORT, or a cluster of the config file: -c NAME. For one of your own: "
-            "rcfail lab up.",
+            else "Name any node of it: -s HOST:PORT, or set RCFAIL_SEEDS; or a cluster of the config file: -c NAME. "
+            "For one of your own: rcfail lab up.",
         )
     return LiveSight(settings, open_door(settings, env, clock), clock)
 

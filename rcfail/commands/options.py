@@ -159,7 +159,14 @@ FOR_MONITORS: dict[Format, tuple[str, ...]] = {Format.NAGIOS: ("health",), Forma
 """The commands whose answer a monitor can take: those that give a verdict. All others know text and JSON alone."""
 
 
-class Verb(click.Command):
+class _Helped(click.Command):
+    """`-h` and `--help`, whatever context asks first: click makes the option once, with the names of that moment."""
+
+    def get_help_option_names(self, _: click.Context) -> list[str]:
+        return ["-h", "--help"]
+
+
+class Verb(_Helped):
     """A command that takes the global options too, and whose help ends with an example.
 
     `looks` False says that it asks no cluster: its help then shows only how to write the answer.
@@ -188,7 +195,7 @@ class Verb(click.Command):
         _write_example(formatter, self.example)
 
 
-class VerbGroup(click.Group):
+class VerbGroup(_Helped, click.Group):
     """A command with sub-commands, such as `rcfail lab up`; takes the global options as well."""
 
     command_class = Verb

@@ -24,6 +24,13 @@ def context(command: click.Command) -> click.Context:
     return click.Context(command, help_option_names=["-h", "--help"])
 
 
+def test_the_short_option_for_help_does_not_hang_on_who_looks_first() -> None:
+    command = Verb("some", example="rcfail some")
+    click.Context(command).command.get_help(click.Context(command))
+    assert command.get_help_option(context(command)) is not None
+    assert "-h, --help" in command.get_help(click.Context(command))
+
+
 def commands(group: click.Group = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command and sub-command, by the words that name it."""
     ctx = context(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from rcfail.cluster.nouns import NodeId, NodeTable
-from rcfail.cluster.snapshot import Electorate, Known, View
+from rcfail.cluster.snapshot import Electorate, Known, Snapshot, View
 
 NODE_TIMEOUT_MS = 15_000
 """The default of config.c, used only where CONFIG GET gave nothing."""
@@ -83,6 +83,16 @@ def _flagged(table: NodeTable, members: Iterable[NodeId]) -> Iterator[NodeId]:
         belief = table.by_id.get(member)
         if belief is None or not _UNFIT.isdisjoint(belief.flags):
             yield member
+
+
+def majority_beyond(snapshot: Snapshot) -> tuple[NodeId, ...]:
+    """Voters that are silent to us and apart from the largest side, where they are enough for a quorum; else none.
+
+    Beyond a cut they may live, vote and promote. Who is cut off together with us suspects them as if they were dead.
+    """
+    votes = snapshot.electorate
+    beyond = tuple(each for each in votes.voters if each not in votes.side and snapshot.nodes[each].view is None)
+    return beyond if len(beyond) >= votes.needed else ()
 
 
 def side_of(observer: NodeId, members: tuple[NodeId, ...], by_observer: Mapping[NodeId, View]) -> tuple[NodeId, ...]:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from rcfail.cluster.failover_stage import suspecting
 from rcfail.cluster.nouns import Endpoint
-from rcfail.cluster.snapshot import Known, Snapshot
+from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.cluster.vitals import Flavour
 from rcfail.health.finding import Finding
 from rcfail.render.outcome import ClusterName
@@ -36,13 +37,21 @@ def slot_counts(snapshot: Snapshot) -> SlotCounts:
         covered += stretch.count
         if owner.failed_by:
             failed += stretch.count
-        elif owner.suspected_by:
+        elif owner.suspected_by and _counts(snapshot, owner):
             suspected += stretch.count
         elif owner.alive is Known.YES:
             ok += stretch.count
         elif owner.alive is Known.NO:
             failed += stretch.count
     return SlotCounts(assigned, covered, ok, suspected, failed)
+
+
+def _counts(snapshot: Snapshot, owner: Node) -> bool:
+    """Whether a suspicion is more than a minority's of an owner that is known to live: that one serves all the same.
+
+    A single node that is cut off suspects everybody.
+    """
+    return owner.alive is not Known.YES or len(suspecting(snapshot, owner)) >= snapshot.electorate.needed
 
 
 def epoch(snapshot: Snapshot) -> int | None:

@@ -43,11 +43,12 @@ def shard_blocks(
     snapshot: Snapshot, findings: Iterable[Finding], width: int, show_all: bool, most: int = MOST_SHARDS
 ) -> Iterator[Line]:
     """All shards in the order of their slots, then the members of none. Of more than `most` the hurt ones alone."""
+    findings = tuple(findings)
     touched = touched_shards(snapshot, findings)
     drawn: Sequence[Shard] = snapshot.shards
     if len(drawn) > most and not show_all:
         drawn = [shard for shard in drawn if shard.primary_id in touched][:MOST_TOUCHED]
-    table = _Table(snapshot, _columns(snapshot, width))
+    table = _Table(snapshot, _columns(snapshot, width), findings)
     for shard in drawn:
         yield from table.shard(shard)
     left_out = [shard for shard in snapshot.shards if shard not in drawn] if len(drawn) < len(snapshot.shards) else []
@@ -101,10 +102,14 @@ def _columns(snapshot: Snapshot, width: int) -> _Columns:
 class _Table:
     """Draws the nodes of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, columns: _Columns) -> None:
+    def __init__(self, snapshot: Snapshot, columns: _Columns, findings: Iterable[Finding]) -> None:
         self._snapshot = snapshot
         self._columns = columns
         self._standings: Mapping[NodeId, Standing] = standings(snapshot)
+        self._told: dict[str, list[Finding]] = {}
+        for finding in findings:
+            if finding.subject.kind is SubjectKind.NODE and finding.severity is not Severity.INFO:
+                self._told.setdefault(finding.subject.id, []).append(finding)
 
     def shard(self, shard: Shard) -> Iterator[Line]:
         primary = self._snapshot.nodes[shard.primary_id]
@@ -148,6 +153,11 @@ class _Table:
             link_up = node.vitals.replication.link_up
             said.extend(self._link(node, link_up))
             bad = bad or ([] if link_up else ["link"])
+        elif not bad:
+            # Never "ok" beside a finding about it, such as a primary that refuses writes.
+            told = self._told.get(node.node_id, ())
+            said.extend(dict.fromkeys(each.code for each in told))
+            bad = [each.code for each in told if each.severity is Severity.CRITICAL]
         if node.role is Role.REPLICA and upstream is not None and node.primary_id != upstream:
             said.append(f"follows {(node.primary_id or '-')[:8]}")
         if epoch is not None and node.config_epoch != epoch:

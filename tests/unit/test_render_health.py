@@ -220,3 +220,11 @@ def test_nobody_but_a_loading_node_is_still_a_page() -> None:
     snapshot = merge(observation)
     text = plain(health_page(snapshot, conclude(diagnose(snapshot, Thresholds())), 80, False))
     assert text.startswith("UNKNOWN  ")
+
+
+def test_a_primary_that_a_finding_is_about_is_not_called_ok() -> None:
+    world = World.of(3, 1)
+    world["b"].info |= {"used_memory": "2000", "maxmemory": "1000", "maxmemory_policy": "noeviction"}
+    rows = {row.split()[1]: row for row in page(world).splitlines() if row.startswith("  primary  ")}
+    assert "  writes-refused" in rows[str(world["b"].endpoint)]
+    assert rows[str(world["a"].endpoint)].endswith(" ok")

@@ -16,6 +16,7 @@ from rcfail.commands.health import health
 from rcfail.exits import ExitCode, plugin_code
 from rcfail.render.nagios import Datum, status_line
 from rcfail.render.outcome import Outcome, Trouble
+from tests.unit.parting import part
 from tests.unit.running import Ran, rcfail, recorded
 from tests.unit.world import World
 
@@ -92,6 +93,12 @@ def test_a_dead_primary(capsys: Capsys, tmp_path: Path) -> None:
     assert (line.data["serving"], line.data["slots_ok"], line.data["slots_failed"]) == ("0", "10923", "5461")
     assert (line.data["voters_reachable"], line.data["replicas_healthy"]) == ("2", "2")
     assert int(line.data["findings_critical"]) >= 1
+
+
+def test_one_replica_that_is_cut_off_takes_no_slot_away(capsys: Capsys, tmp_path: Path) -> None:
+    """It suspects everybody; the others go on, so a threshold on slots_ok must not be passed while serving is yes."""
+    line = judged(capsys, tmp_path, part(World.of(3, 2), "a b c a1 b1 c1 b2 c2", "a2"))
+    assert (line.data["serving"], line.data["slots_ok"], line.data["slots_suspected"]) == ("1", "16384", "0")
 
 
 def test_what_one_dead_replica_leaves_ready(capsys: Capsys, tmp_path: Path) -> None:

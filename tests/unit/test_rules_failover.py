@@ -7,6 +7,7 @@ import pytest
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, SilenceReason
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.rules.failover import RULES
+from tests.unit.parting import part
 from tests.unit.world import NOW_UNIX_MS, World, node_id
 
 A, A1 = node_id("a"), node_id("a1")
@@ -134,6 +135,25 @@ def test_the_dead_primary_is_missing_for_the_majority(primaries: int) -> None:
     assert found.code == "failover-blocked"
     assert "only a takeover could promote a replica" in found.evidence
     assert "takeover" not in found.hint.lower()
+
+
+def test_a_majority_that_may_live_beyond_a_cut_is_not_called_blocked_for_good() -> None:
+    """We stand with the minority: what we see is the same as if the majority were dead, but no takeover is due."""
+    world = World.of(3, 1)
+    for letter in "bc":
+        world.kill(letter, agreed=False).silence = SilenceReason.CONNECT_TIMEOUT
+    evidence = the(world).evidence
+    assert "takeover" not in evidence
+    assert "may live and vote beyond a cut" in evidence
+    for letter in "bc":
+        world[letter].silence = SilenceReason.REFUSED
+    assert "only a takeover" in the(world).evidence
+
+
+def test_a_lost_primary_still_votes_on_its_own_side() -> None:
+    world = part(World.of(3, 1), "a c1", "b a1", "c b1")
+    (found,) = findings(world)
+    assert "1 of 3 voters can still vote together" in found.evidence
 
 
 def test_no_quorum_blocks_all_shards_that_are_out_in_one_finding() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rcfail.cluster.candidacy import Candidate, Obstacle, candidates, candidates_by_themselves
-from rcfail.cluster.electorate import NODE_TIMEOUT_MS
+from rcfail.cluster.electorate import NODE_TIMEOUT_MS, majority_beyond
 from rcfail.cluster.failover_stage import FailoverStage, Stage, awaited, failover_stage
 from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds, of_shard
@@ -196,11 +197,18 @@ def _all_blocked(snapshot: Snapshot, shards: Sequence[Shard]) -> Finding:
 def _too_few_votes(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
     electorate = snapshot.electorate
     lost = {shard.primary_id for shard in shards}
-    together = [voter for voter in electorate.side if voter not in lost]
-    return (
-        f"{len(together)} of {counted(len(electorate.voters), 'voter')} can still vote together and "
-        f"{electorate.needed} must, so only a takeover could promote a replica"
-    )
+    # A primary that the others have lost still votes on its own side of a cut.
+    together = [voter for voter in electorate.side if voter not in lost or snapshot.nodes[voter].view is not None]
+    said = f"{len(together)} of {counted(len(electorate.voters), 'voter')} can still vote together and "
+    # Where nothing listens the host itself answered, so that one is dead and not beyond a cut.
+    dark = [each for each in majority_beyond(snapshot) if not _refuses(snapshot.nodes[each])]
+    if len(dark) >= electorate.needed:
+        return f"{said}{electorate.needed} must; {named(snapshot, dark)} may live and vote beyond a cut, unseen by us"
+    return f"{said}{electorate.needed} must, so only a takeover could promote a replica"
+
+
+def _refuses(node: Node) -> bool:
+    return node.silence is not None and node.silence.reason is SilenceReason.REFUSED
 
 
 def _regain(snapshot: Snapshot, shards: Sequence[Shard]) -> str:

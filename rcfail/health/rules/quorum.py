@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rcfail.cluster.electorate import majority_beyond
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.placement import PlaceKind, dividing, ending_quorum, place_of, voters_by_place
 from rcfail.cluster.snapshot import Electorate, Known, Snapshot
@@ -59,9 +60,8 @@ def _lost_consequence(snapshot: Snapshot) -> str:
         "No failover can be voted, neither an automatic one nor FORCE, and primaries that reach no majority refuse "
         "all commands on keys."
     )
-    votes = snapshot.electorate
-    beyond = [voter for voter in votes.voters if voter not in votes.side and snapshot.nodes[voter].view is None]
-    if len(beyond) < votes.needed:
+    beyond = majority_beyond(snapshot)
+    if not beyond:
         return here
     # Who is cut off together with us suspects them as we do: that looks the same as if they were dead.
     return (

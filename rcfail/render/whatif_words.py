@@ -62,7 +62,8 @@ def _pauses(forecast: Forecast) -> Iterator[str]:
     if taken and forecast.paused_ms:
         yield f"{_slots(taken)} take no writes for {between(forecast.paused_ms)}"
     elif forecast.shards and not forecast.out and forecast.stop is Stop.NOTHING and not forecast.of_fate(Fate.UNKNOWN):
-        yield "all slots stay served"
+        starved = any(shard.starved for shard in forecast.shards)
+        yield "all slots serve reads" if starved else "all slots stay served"
 
 
 def _slots(shards: tuple[ShardAfter, ...]) -> str:

@@ -230,7 +230,7 @@ def test_primaries_that_refuse_writes_while_all_nodes_say_ok(lab: LabMaker) -> N
     assert (health.exit_code, health.codes, health.serving) == (CRITICAL, REFUSED_AND_ODD, "no")
     assert "OOM (uses" in said[one.node("n1").node_id]
     assert "MISCONF (rdb_last_bgsave_status:err" in said[one.node("n2").node_id]
-    assert "NOREPLICAS (1 good replicas, min-replicas-to-write is 2)" in said[one.node("n3").node_id]
+    assert "NOREPLICAS (1 good replica, min-replicas-to-write is 2)" in said[one.node("n3").node_id]
 
 
 @every_server

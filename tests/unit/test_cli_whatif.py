@@ -195,3 +195,11 @@ def test_a_large_cluster_is_cut_and_counted(capsys: Capsys, tmp_path: Path) -> N
     whole = whatif(capsys, many(), tmp_path, "--all").out
     assert "--all" not in whole
     assert sum(row.startswith("  127.50.") for row in whole.splitlines()) == 60
+
+
+def test_slots_that_take_no_writes_are_not_told_to_stay_served(capsys: Capsys, tmp_path: Path) -> None:
+    world = World.of(3, 1)
+    world["a"].config["min-replicas-to-write"] = "1"
+    page = " ".join(whatif(capsys, world, tmp_path, "--lose", "a1000000").out.split())
+    assert "5461 slots take no writes for want of replicas; all slots serve reads" in page
+    assert "stay served" not in page

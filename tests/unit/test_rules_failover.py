@@ -259,3 +259,11 @@ def test_dead_replicas_do_not_count_as_an_opinion() -> None:
     world = World.of(3, 1)
     world.kill("a1")
     assert findings(world) == []
+
+
+@pytest.mark.parametrize(("replicas", "why"), [(0, "it has no replica"), (1, "none of its replicas can be promoted")])
+def test_the_consequence_says_what_is_waited_for(replicas: int, why: str) -> None:
+    world = with_dead_primary(replicas)
+    if replicas:
+        world.kill("a1")
+    assert why in the(world).consequence

@@ -8,6 +8,7 @@ from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import SilenceReason
 from rcfail.health.finding import Finding, Severity, Thresholds
 from rcfail.health.rules.quorum import RULES
+from tests.unit.parting import part
 from tests.unit.world import World, node_id
 
 
@@ -152,6 +153,14 @@ def test_the_hint_asks_for_silent_nodes_first() -> None:
     world["b1"].silence = SilenceReason.REFUSED
     (found,) = findings(world)
     assert found.hint.startswith(f"Bring back {world['b1'].endpoint} (b1000000) first")
+
+
+def test_no_replica_beyond_a_cut_is_told_to_take_over() -> None:
+    """It answers us, but hears no votes: first the network, then the balance."""
+    world = part(World.of(3, 1, hosts=2), "a b c", "a1 b1 c1")
+    (found,) = [each for each in findings(world) if each.code == "quorum-on-one-host"]
+    assert "FAILOVER" not in found.hint
+    assert found.hint.startswith("Bring back ")
 
 
 def with_zones(world: World, **zones: str) -> World:

@@ -513,7 +513,7 @@ def test_a_broken_append_only_file_counts_where_there_is_one(enabled: str, codes
     ("good", "needed", "said"),
     [
         ("0", "1", "NOREPLICAS (0 good replicas, min-replicas-to-write is 1)"),
-        ("1", "2", "NOREPLICAS (1 good replicas, min-replicas-to-write is 2)"),
+        ("1", "2", "NOREPLICAS (1 good replica, min-replicas-to-write is 2)"),
         ("0", None, "min-replicas-to-write is at least 1"),
     ],
 )

@@ -146,9 +146,19 @@ def _blocked(snapshot: Snapshot, shard: Shard, stage: FailoverStage, standing: S
         Severity.CRITICAL,
         of_shard(snapshot, shard),
         f"{_stricken(snapshot, shard)} {state} and {fate}: {found.text}{back}",
-        f"{_OUT} until {'the next vote is won' if found.passes else 'the cause is gone'} or the primary is back.",
+        f"{_OUT} until {_until(snapshot, shard, found)}.",
         found.hint,
     )
+
+
+def _until(snapshot: Snapshot, shard: Shard, found: _Cause) -> str:
+    if found.passes:
+        return "the next vote is won or the primary is back"
+    if _no_majority(snapshot, shard):
+        return "a majority of the voters is back"
+    if not shard.replica_ids:
+        return "the primary is back: it has no replica"
+    return "the primary is back: none of its replicas can be promoted as it is"
 
 
 class _Cause(NamedTuple):
@@ -263,7 +273,7 @@ def _start_again(snapshot: Snapshot, shard: Shard) -> str:
         return f"Wait for it: {rcfail('health', answering(snapshot), '--wait', '60s')}"
     if danger := restart.warning(snapshot, (primary,), "failover-blocked"):
         return danger
-    start = f"Start {called(primary)} again, it has the newest data"
+    start = f"Start {called(primary)} again, it had the newest data"
     return f"{start}; if it is gone for good: rcfail explain failover-blocked"
 
 

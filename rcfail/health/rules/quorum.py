@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rcfail.cluster.electorate import majority_beyond
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.placement import PlaceKind, dividing, ending_quorum, place_of, voters_by_place
-from rcfail.cluster.snapshot import Electorate, Known, Snapshot
+from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
@@ -161,6 +161,8 @@ def _concentrated(snapshot: Snapshot, code: str, place: PlaceKind) -> Iterator[F
 def spread_hint(snapshot: Snapshot, place: PlaceKind, held: Mapping[str, Sequence[NodeId]], enough: int) -> str:
     """Name a replica whose graceful failover takes a voter away from a full place, and fills no other.
 
+    It must be heard by the others: one that stands beyond a cut would wait for votes in vain.
+
     `held` are the voters of each place; a place with `enough` of them is full.
     """
     for ids in held.values():
@@ -168,14 +170,18 @@ def spread_hint(snapshot: Snapshot, place: PlaceKind, held: Mapping[str, Sequenc
             shard = snapshot.shard_of(voter)
             for replica in snapshot.replicas_of(shard) if shard else ():
                 there = place_of(replica, place)
-                if replica.view and there and len(held.get(there, ())) + 1 < enough:
+                if replica.view and not _unheard(replica) and there and len(held.get(there, ())) + 1 < enough:
                     move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
                     return f"In a quiet hour, let {called(replica)} {IN[place]} {there} take over: {move}"
     look = rcfail("nodes", answering(snapshot))
-    silent = [node.node_id for node in snapshot.nodes.values() if node.view is None]
-    if silent:
-        return f"Bring back {named(snapshot, silent)} first; a failover may help then; see who is where: {look}"
+    away = [node.node_id for node in snapshot.nodes.values() if node.view is None or _unheard(node)]
+    if away:
+        return f"Bring back {named(snapshot, away)} first; a failover may help then; see who is where: {look}"
     return f"No failover would help: spread the primaries over more {place}s; see who is where: {look}"
+
+
+def _unheard(node: Node) -> bool:
+    return bool(node.failed_by or node.suspected_by)
 
 
 RULES: tuple[Rule, ...] = (quorum_lost, quorum_fragile, quorum_on_one_host, quorum_in_one_zone)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.vitals import Configured, Replication, Storage, Vitals
 from rcfail.health.finding import Finding, Severity, Thresholds, of_node
-from rcfail.health.wording import called, duration, listing, redis_cli
+from rcfail.health.wording import called, counted, duration, listing, redis_cli
 
 
 def writes_refused(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _too_few_replicas(replication: Replication, config: Configured) -> Iterator[
     if good < needed:
         at_least = "" if config.min_replicas_to_write is not None else "at least "
         yield (
-            f"NOREPLICAS ({good} good replicas, min-replicas-to-write is {at_least}{needed})",
+            f"NOREPLICAS ({counted(good, 'good replica')}, min-replicas-to-write is {at_least}{needed})",
             "Bring its replicas back, and look at their lag",
         )
 

@@ -267,3 +267,13 @@ def test_the_consequence_says_what_is_waited_for(replicas: int, why: str) -> Non
     if replicas:
         world.kill("a1")
     assert why in the(world).consequence
+
+
+def test_nobody_is_told_to_start_again_what_hangs() -> None:
+    """Its process lives and holds the newest data in memory: a restart would throw that away."""
+    world = with_dead_primary()
+    world["a"].silence = SilenceReason.FROZEN
+    world.kill("a1")
+    hint = the(world).hint
+    assert hint.startswith(f"Do not start {world['a'].endpoint} (aaaaaaaa) again yet: the process hangs")
+    assert hint.endswith(" PING")

@@ -76,6 +76,8 @@ def test_state_fail_of_one_slot_owner_is_critical() -> None:
     found = the_one(world, cluster_state_fail)
     assert found.severity is Severity.CRITICAL
     assert "shows a reason" in found.evidence
+    assert "findings on slots" not in found.hint, "there are none"
+    assert "wait for ok: rcfail health" in found.hint
 
 
 def test_state_fail_of_everybody_who_answers_is_critical_also_without_a_slot_owner() -> None:

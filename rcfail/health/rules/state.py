@@ -19,27 +19,36 @@ def cluster_state_fail(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         return
     owners = [observer for observer in failing if snapshot.is_voter(observer)]
     broken = bool(owners) or snapshot.electorate.quorum is Known.NO or len(failing) == len(told)
+    reasons = _found(snapshot, failing)
     yield Finding(
         "cluster-state-fail",
         Severity.CRITICAL if broken else Severity.WARNING,
         CLUSTER,
         f"{len(failing)} of {counted(len(told), 'node')} {'says' if len(failing) == 1 else 'say'} cluster_state:fail "
-        f"({named(snapshot, failing)}), {len(owners) or 'none'} of them with slots; {_why(snapshot, failing)}",
+        f"({named(snapshot, failing)}), {len(owners) or 'none'} of them with slots; {_why(reasons)}",
         "These nodes refuse commands on all keys with CLUSTERDOWN."
         if owners
         else "Clients of these nodes are refused with CLUSTERDOWN, while the slot owners that answer us go on serving.",
-        _hint(snapshot, failing, broken),
+        _hint(snapshot, failing, broken, bool(reasons)),
     )
 
 
-def _hint(snapshot: Snapshot, failing: tuple[NodeId, ...], broken: bool) -> str:
+def _hint(snapshot: Snapshot, failing: tuple[NodeId, ...], broken: bool, explained: bool) -> str:
     if broken:
         look = rcfail("health", answering(snapshot), "--wait", "60s")
+        if not explained:
+            return f"It may have just started, or been cut off: that passes in seconds, so wait for ok: {look}"
         return f"Settle the findings on slots and quorum, then wait for ok: {look}"
     return "See whom such a node reaches: " + rcfail("nodes", snapshot.nodes[failing[0]].endpoint)
 
 
-def _why(snapshot: Snapshot, failing: Iterable[NodeId]) -> str:
+def _why(reasons: Counter[str]) -> str:
+    if not reasons:
+        return "none of them shows a reason: a primary also says so for 2 s after its start and up to 5 s after a cut"
+    return "reason: " + listing((f"{reason} ({counted(count, 'node')})" for reason, count in reasons.most_common()), 4)
+
+
+def _found(snapshot: Snapshot, failing: Iterable[NodeId]) -> Counter[str]:
     """The reasons of clusterUpdateState (cluster_legacy.c), as the counts and the views of these nodes show them."""
     tables = {observer: each.table for each in snapshot.groups for observer in each.observers}
     reasons: Counter[str] = Counter()
@@ -51,9 +60,7 @@ def _why(snapshot: Snapshot, failing: Iterable[NodeId]) -> str:
         if key not in known:
             known[key] = tuple(_reasons(view, table))
         reasons.update(known[key])
-    if not reasons:
-        return "none of them shows a reason: a primary also says so for 2 s after its start and up to 5 s after a cut"
-    return "reason: " + listing((f"{reason} ({counted(count, 'node')})" for reason, count in reasons.most_common()), 4)
+    return reasons
 
 
 def _reasons(view: View, table: NodeTable | None) -> Iterator[str]:

@@ -16,14 +16,15 @@ _COMMAND_INDENT = "    "
 def markdown_lines(text: str, width: int) -> Iterator[Line]:
     """The page laid out for a width. Commands and tables are never broken: they are there to be copied."""
     rows = text.splitlines()
-    fenced = False
+    fenced, margin = False, ""
     paragraph: list[str] = []
     for row in rows:
-        if row.startswith(_FENCE):
+        if row.lstrip().startswith(_FENCE):
             yield from _paragraph(paragraph, width)
-            fenced = not fenced
+            fenced, margin = not fenced, row[: len(row) - len(row.lstrip())]
         elif fenced:
-            yield line(_COMMAND_INDENT, span(row, Style.GOOD)) if row else EMPTY
+            # Within a list the commands stand as deep as the text beside them.
+            yield line(_COMMAND_INDENT, span(row.removeprefix(margin), Style.GOOD)) if row else EMPTY
         elif not row.strip() or row.startswith(("#", "|")) or _ITEM.match(row):
             yield from _paragraph(paragraph, width)
             if _ITEM.match(row):

@@ -23,6 +23,16 @@ def test_every_finding_is_explained(capsys: Capsys, code: str) -> None:
     assert (data["code"], data["page"]) == (code, pages.page_of(code))
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_each_command_of_a_page_has_a_line_of_its_own(capsys: Capsys, code: str) -> None:
+    """In a list too: it is there to be copied."""
+    shown = rcfail(capsys, "explain", code).out
+    blocks = (pages.page_of(code) or "").split("```")[1::2]
+    commands = [row.strip() for block in blocks for row in block.splitlines()[1:] if row.strip()]
+    assert "```" not in shown
+    assert set(commands) <= {row.strip() for row in shown.splitlines()}
+
+
 def test_without_a_code_all_are_listed(capsys: Capsys) -> None:
     out = rcfail(capsys, "explain").out
     assert [row.split()[0] for row in out.splitlines() if not row.startswith(" ")] == CODES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.unit.running import rcfail
 
 Capsys = pytest.CaptureFixture[str]
 NAMES = pages.page_names()
-_FENCED = re.compile(r"^```[a-z]*\n(.+?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^ *```[a-z]*\n(.+?)^ *```$", re.MULTILINE | re.DOTALL)
 PROCEDURE = "# Move a rack\n\nMoves a rack.\n\n## Do\n\n1. Look\n   twice.\n\n```\nrcfail health\n```\n"
 
 
@@ -41,7 +42,7 @@ def test_a_page_is_shown_whole(capsys: Capsys, name: str) -> None:
             for sentence in re.split(r"(?<=[.:])\s", " ".join(words.split())):
                 assert sentence in told
     for command in _FENCED.findall(page):
-        for row in command.splitlines():
+        for row in dedent(command).splitlines():
             assert not row or f"    {row}" in ran.out, "a command was broken"
     assert rcfail(capsys, "runbook", name, "-o", "json").document["data"]["page"] == page
 

@@ -17,6 +17,7 @@ from rcfail.errors import UsageFault
 from rcfail.health.finding import Thresholds
 from rcfail.health.foresight import judged, trials
 from rcfail.health.verdict import EXIT_OF, Verdict, conclude
+from rcfail.health.wording import named
 from rcfail.render.facts import cluster_name, record_note, stray_notes
 from rcfail.render.outcome import Outcome
 from rcfail.render.whatif_page import Question, loss_page, loss_words, weakest_page
@@ -88,7 +89,6 @@ def _every_place(question: Question, foresight: Foresight, show_all: bool, notes
     zones = trials(question.snapshot, foresight, PlaceKind.ZONE)
     order = (Verdict.OK, Verdict.WARNING, Verdict.UNKNOWN, Verdict.CRITICAL)
     verdict = max((judged(question.now), *(each.verdict for each in (*hosts, *zones))), key=order.index)
-    unlabelled = () if zones else ("no zone is known; tell them with --zone PATTERN=ZONE",)
     return Outcome(
         command="whatif",
         exit_code=EXIT_OF[verdict],
@@ -96,8 +96,18 @@ def _every_place(question: Question, foresight: Foresight, show_all: bool, notes
         data=partial(whatif_data, question, (), None, hosts, zones),
         verdict=verdict.value,
         cluster=cluster_name(question.snapshot),
-        notes=(*notes, *unlabelled),
+        notes=(*notes, *_unlabelled(question.snapshot, known=bool(zones))),
     )
+
+
+def _unlabelled(snapshot: Snapshot, known: bool) -> tuple[str, ...]:
+    """What the rows of zones leave out: the zone of a node that answers nobody cannot be asked."""
+    if not known:
+        return ("no zone is known; tell them with --zone PATTERN=ZONE",)
+    out = [node.node_id for node in snapshot.nodes.values() if not node.zone]
+    if not out:
+        return ()
+    return (f"in no row of zones, for theirs is not known: {named(snapshot, out)}; tell it with --zone PATTERN=ZONE",)
 
 
 def _meant(snapshot: Snapshot, word: str) -> Match:

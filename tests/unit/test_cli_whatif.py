@@ -203,3 +203,10 @@ def test_slots_that_take_no_writes_are_not_told_to_stay_served(capsys: Capsys, t
     page = " ".join(whatif(capsys, world, tmp_path, "--lose", "a1000000").out.split())
     assert "5461 slots take no writes for want of replicas; all slots serve reads" in page
     assert "stay served" not in page
+
+
+def test_nodes_of_no_known_zone_are_named(capsys: Capsys, tmp_path: Path) -> None:
+    """They are in no row, so the rows of zones are not the whole cluster."""
+    ran = whatif(capsys, World.of(3, 1), tmp_path, "--zone", "127.50.[12].1=east")
+    assert "in no row of zones, for theirs is not known: 127.50.3.1:7000 (cccccccc)" in " ".join(ran.out.split())
+    assert "in no row" not in whatif(capsys, World.of(3, 1), tmp_path, *EAST_WEST).out

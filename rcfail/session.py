@@ -110,6 +110,10 @@ class LastingSight(LiveSight):
     def look(self, deadline: Deadline) -> Observation:
         found = super().look(deadline)
         self._kept.end_round()
+        if self._reader.is_full:
+            from rcfail.cluster.parse_nodes import NodesReader
+
+            self._reader = NodesReader()
         # `expected` is whom others list there: a node that was taken out of the cluster is not asked for ever.
         self._also = tuple(each.endpoint for each in found.answers if each.expected) or self._also
         return found

@@ -39,6 +39,10 @@ class NumberedLine(NamedTuple):
     text: str
 
 
+MOST_BELIEFS = 20_000
+MOST_TABLES = 500
+
+
 class NodesReader:
     """Reads CLUSTER NODES replies; equal tables, beliefs and strings come out as the same objects.
 
@@ -50,6 +54,11 @@ class NodesReader:
         self._beliefs: dict[str, Belief] = {}
         self._tables: dict[tuple[str, ...], NodeTable] = {}
         self._stencils: tuple[Stencil, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it keeps so much that a new one should take its place: a liar says something new in every round."""
+        return len(self._beliefs) > MOST_BELIEFS or len(self._tables) > MOST_TABLES
 
     def read(self, text: str) -> NodesReply:
         """Read one reply. Total: any text gives a NodesReply, what cannot be read is in `table.problems`."""

@@ -120,8 +120,9 @@ def _read(source: str, name: str) -> str:
                 raise OSError(EBADF, "it is closed")
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
         else:
-            with open(source, "rb") as file:
-                raw = file.read(_MOST_BYTES + 1)
+            from rcfail.pipes import read_file
+
+            raw = read_file(source, _MOST_BYTES + 1)
     except OSError as error:
         raise ConfigFault(f"{name}: {(error.strerror or 'cannot be read').lower()}", _FROM_HINT) from None
     if len(raw) > _MOST_BYTES:

@@ -228,7 +228,7 @@ def settings_of(ctx: click.Context) -> Settings:
 
 def _insist_on_form(given: Given) -> None:
     """Before anything is done: the answer can be written as it was asked for. Raises UsageFault."""
-    if (given.flags.output_file or "").startswith("-"):
+    if given.flags.output_file is not None and given.flags.output_file[:1] in ("", "-"):
         raise UsageFault("--output-file needs the name of a file", "For standard output leave it out.")
     form = Format(given.flags.output or Format.TEXT)
     if form in FOR_MONITORS and given.command not in FOR_MONITORS[form]:

@@ -7,6 +7,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from rcfail.pipes import write_through
+
 
 def replace_file(path: str, text: str) -> None:
     """Put the text in the place of the file. Raises OSError, and then the old file stands as it was.
@@ -20,7 +22,7 @@ def replace_file(path: str, text: str) -> None:
     with suppress(FileNotFoundError):
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
-            Path(path).write_bytes(raw)
+            write_through(path, raw)
             return
         mode = stat.S_IMODE(found.st_mode)
     # The name must not end like the old one: node_exporter reads every *.prom of its directory.

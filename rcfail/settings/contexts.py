@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rcfail.errors import ConfigFault
+from rcfail.pipes import read_file
 from rcfail.settings.layers import NamedCluster
 from rcfail.settings.shapes import KEYS, SECRETS_NOT_KEPT, TABLES, Wrong
 
-_LONGEST_BYTES = 1024 * 1024
+_LONGEST_BYTES = 128 * 1024
+_CHAIN = re.compile(r"(?:\.[ \t]*[^\s.,=]+[ \t]*){200}")
+"""Names chained by dots, more than any key or host name has: tomllib works for minutes on a key of 60,000."""
 _EXAMPLE = 'Write it as [clusters.prod], and below it seeds = ["10.0.0.5:6379"].'
 _SECRET_HINT = "Say where it is instead: password_file = FILE, password_env = NAME, or ask_password = true."
 # `redis-cli --cluster check h:1` is what fingers know.
@@ -77,10 +81,14 @@ def read_config(path: str, *, missing_ok: bool = False) -> ConfigFile:
     text = _text(path, missing_ok)
     import tomllib
 
+    if _CHAIN.search(text):
+        raise ConfigFault(f"{path} is no TOML that anybody wrote: it is nested too deeply", _EXAMPLE)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigFault(f"{path} is no TOML: {str(error)[:1].lower()}{str(error)[1:]}", _EXAMPLE) from None
+    except ValueError:  # int() of a number with thousands of digits
+        raise ConfigFault(f"{path} is no TOML that anybody wrote: it holds a number too long", _EXAMPLE) from None
     except RecursionError:
         raise ConfigFault(f"{path} is no TOML that anybody wrote: it is nested too deeply", _EXAMPLE) from None
     for key in document:
@@ -110,8 +118,7 @@ def file_notes(named: NamedCluster) -> tuple[str, ...]:
 
 def _text(path: str, missing_ok: bool) -> str:
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_LONGEST_BYTES + 1)
+        raw = read_file(path, _LONGEST_BYTES + 1)
     except FileNotFoundError:
         if missing_ok:
             return ""
@@ -120,7 +127,7 @@ def _text(path: str, missing_ok: bool) -> str:
         words = error.strerror if isinstance(error, OSError) else None
         raise ConfigFault(f"config file {path}: {(words or 'cannot be read').lower()}", _EXAMPLE) from None
     if len(raw) > _LONGEST_BYTES:
-        raise ConfigFault(f"config file {path}: more than {_LONGEST_BYTES >> 20} MiB", _EXAMPLE)
+        raise ConfigFault(f"config file {path}: more than {_LONGEST_BYTES >> 10} KiB", _EXAMPLE)
     try:
         return raw.decode()
     except UnicodeDecodeError:

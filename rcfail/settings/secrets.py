@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from rcfail.errors import ConfigFault, UsageFault
+from rcfail.pipes import read_file
 from rcfail.settings.sections import SecretKind, SecretSource
 
 _LONGEST_BYTES = 4096
@@ -57,8 +58,7 @@ def key_notes(path: str | None) -> tuple[str, ...]:
 
 def _from_file(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_LONGEST_BYTES + 1)
+        raw = read_file(path, _LONGEST_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise ConfigFault(f"password file {path}: {reason}", "Name a file that holds only the password.") from None

@@ -28,6 +28,14 @@ def _text(value: object) -> str:
     return value
 
 
+def _variable(value: object) -> str:
+    """What is no name may be the password itself, and is not repeated."""
+    text = _text(value)
+    if not (text.isascii() and text.isidentifier()):
+        raise Wrong("is no name of a variable", 'Write its name, not what it holds: password_env = "PROD_PASSWORD".')
+    return text
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise Wrong("is neither true nor false", "Write it without quotes.")
@@ -95,7 +103,7 @@ KEYS: Mapping[str, Callable[[object], Any]] = {
     "seeds": _seeds,
     "user": _text,
     "password_file": _text,
-    "password_env": _text,
+    "password_env": _variable,
     "ask_password": _truth,
     "natmap": _natmap,
     "zones": _zones,

@@ -76,9 +76,10 @@ class KeptDoor(Door):
         return tuple(_answering(waiting, Deadline.after(deadline.at_most(PATIENCE_S), self.clock)))
 
     def end_round(self) -> None:
-        """Close what nobody used since the last call: nodes that are gone."""
+        """Close and forget what nobody used since the last call: nodes that are gone."""
         for endpoint in [each for each in self._kept if each not in self._visited]:
             self._kept.pop(endpoint).conversation.close()
+        self.names.keep_only(self._visited)
         self._visited.clear()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rcfail.cluster.observation import Answer, Observation
 from rcfail.errors import ConfigFault
+from rcfail.pipes import read_file, write_through
 from rcfail.wire.record_form import SCHEMA, Malformed, observation_from, observation_to
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -87,7 +88,7 @@ def _open_setting(item: tuple[str, str]) -> bool:
 def _write(path: Path, raw: bytes) -> None:
     """All or nothing: a record that was cut off would be worse than none."""
     if path.exists() and not path.is_file():  # such as /dev/stdout
-        path.write_bytes(raw)
+        write_through(str(path), raw)
         return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:100]}.", delete=False) as file:
         try:
@@ -100,8 +101,7 @@ def _write(path: Path, raw: bytes) -> None:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return _within(file.read(MOST_BYTES + 1))
+    return _within(read_file(str(path), MOST_BYTES + 1))
 
 
 def _unpacked(raw: bytes) -> bytes:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import socket
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PEM_HINT = "Name a file in PEM form: it begins with -----BEGIN."
 _NAMES_TOLD = 4
+_MOST_BYTES = 1024 * 1024
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (x509_vfy.h).
@@ -251,12 +253,14 @@ def _unusable(error: Exception, cert_file: str, key_file: str, locked: bool, ask
 
 def _holds(path: str, words: bytes) -> bool:
     with open(path, "rb") as file:
-        return words in file.read()
+        return words in file.read(_MOST_BYTES)
 
 
 def _readable(what: str, path: str) -> None:
-    """The ssl module does not say which of two files cannot be opened."""
+    """The ssl module does not say which of two files cannot be opened, and waits for ever for a pipe."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise ConfigFault(f"{what} {path}: is a pipe, and is read more than once", _PEM_HINT)
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:

@@ -15,6 +15,7 @@ from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Door
 from rcfail.wire.kept import OLDEST_S, KeptDoor
 from rcfail.wire.refusals import Refusal
+from tests.unit.liars import line
 from tests.unit.wire_servers import Call, OddServer, bulk, serving, speaker
 from tests.unit.wire_world import Servers
 from tests.unit.world import World
@@ -182,6 +183,32 @@ def test_connections_of_nodes_that_are_gone_are_closed() -> None:
         conversation(door, other.endpoint)
         assert (len(one.calls), len(other.calls)) == (1, 2)
         door.close()
+
+
+def test_a_server_that_invents_nodes_in_every_round_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rcfail.cluster.parse_nodes.MOST_BELIEFS", 100)
+    rounds, held = 0, list[str]()
+
+    def answer(words: list[str]) -> bytes:
+        nonlocal rounds
+        if words[-1] != "NODES":
+            return bulk("")
+        rounds += 1
+        mine = line("me", f"{held[0]}@17000,me{rounds}", "myself,master", slots="0-16383")
+        return bulk(mine + "".join(line((rounds, at), f"127.0.{rounds}.{at}:1@17000,n{rounds}") for at in range(1, 20)))
+
+    server = OddServer(speaker(answer))
+    held.append(str(server.endpoint))
+    door = Door(bounds=BOUNDS)
+    watching = LastingSight(LiveSight(Settings(Target((server.endpoint,))), door, door.clock))
+    with serving(server):
+        for _ in range(40):
+            assert len(watching.look(Deadline.after(30)).silences) == 19
+        watching.close()
+    assert rounds == 40
+    assert not watching._reader.is_full
+    assert len(door.names._by_endpoint) <= 2 * 20
+    assert len(door.names.of(server.endpoint)) <= 32
 
 
 def test_a_password_is_asked_anew_and_never_kept(servers: Servers) -> None:

@@ -1,0 +1,95 @@
+"""Pipes and endless devices where files are meant: an end in time, a code of ours, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from rcfail.exits import ExitCode
+from rcfail.pipes import read_file, write_through
+from tests.unit.ordeal import endure, fails
+from tests.unit.wire_servers import closed_port
+
+SEED = ("-s", str(closed_port()))
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> str:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("health", *SEED, "--password-file"),
+        ("health", *SEED, "--cacert"),
+        ("health", *SEED, "--cert"),
+        ("health", "--from-record"),
+        ("nodes", "--from"),
+        ("record", *SEED, "--force"),
+    ],
+)
+def test_a_pipe_that_nobody_else_opens_holds_nobody(words: tuple[str, ...], pipe: str) -> None:
+    assert pipe in fails(ExitCode.CONFIG, *words, pipe).error
+
+
+def test_a_config_file_that_is_a_pipe_holds_nobody(pipe: str) -> None:
+    assert pipe in fails(ExitCode.CONFIG, "health", "-c", "prod", env={"RCFAIL_CONFIG": pipe}).error
+
+
+def test_an_answer_into_a_pipe_that_nobody_reads_is_told(pipe: str) -> None:
+    ended = endure("exit-codes", "--output-file", pipe)
+    assert ended.code == ExitCode.INTERNAL
+    assert "could not be written: Nobody reads from it" in ended.err
+
+
+def test_a_certificate_without_end_is_refused() -> None:
+    assert "/dev/zero" in fails(ExitCode.CONFIG, "health", *SEED, "--cert", "/dev/zero").error
+
+
+def test_a_pipe_is_read_and_written_whole(pipe: str) -> None:
+    """Longer than what a pipe holds by itself, with both ends at work at once."""
+    raw = os.urandom(1_000_000)
+    writer = threading.Thread(target=lambda: Path(pipe).write_bytes(raw))
+    writer.start()
+    assert read_file(pipe, 2_000_000) == raw
+    writer.join(30)
+    found: list[bytes] = []
+    holder = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer finds an open pipe
+    reader = threading.Thread(target=lambda: found.append(read_file(pipe, len(raw))))
+    reader.start()
+    write_through(pipe, raw)
+    reader.join(30)
+    os.close(holder)
+    assert found == [raw]
+
+
+def test_an_output_file_without_a_name_is_a_mistake() -> None:
+    """A script whose variable is empty would leave the old verdict where it is read."""
+    ended = endure("health", *SEED, "--output-file", "")
+    assert ended.code == ExitCode.USAGE
+    assert "--output-file needs the name of a file" in ended.err
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + ".a" * 60_000 + "=1", "a" + ".a" * 500_000 + "=1", "[clusters.prod]\nx=" + "9" * 9000]
+)
+def test_a_config_file_that_is_made_to_cost_much_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    for words in (("health", "-c", "prod"), ("config", "list")):
+        assert str(path) in fails(ExitCode.CONFIG, *words, env={"RCFAIL_CONFIG": str(path)}).error
+
+
+def test_a_password_where_the_name_of_its_variable_belongs_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[clusters.prod]\nseeds = ["127.0.0.1:1"]\npassword_env = "hunter2!"\n')
+    for words in (("health", "-c", "prod"), ("config", "show", "-c", "prod"), ("config", "list")):
+        ended = endure(*words, env={"RCFAIL_CONFIG": str(path)})
+        assert ended.code == ExitCode.CONFIG
+        assert "hunter2" not in ended.out + ended.err

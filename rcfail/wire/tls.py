@@ -7,7 +7,9 @@ import os
 import re
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +73,13 @@ class Guard:
             raise handshake_failure(error) from None
         try:
             secured.settimeout(max(0.001, ends.remaining_s()))
-            secured.do_handshake()
+            with _cut_at(secured, ends):
+                secured.do_handshake()
             if self._terms.check_chain and self._terms.check_name:
                 _check_name(secured.getpeercert() or {}, expected)
         except (OSError, ValueError) as error:
             secured.close()
-            raise handshake_failure(error) from None
+            raise handshake_failure(TimeoutError() if ends.passed() else error) from None
         except Unheard:
             secured.close()
             raise
@@ -86,6 +89,26 @@ class Guard:
     def shows_certificate(self) -> bool:
         """Whether a server that wants a certificate of ours gets one."""
         return self._terms.cert_file is not None
+
+
+@contextmanager
+def _cut_at(sock: socket.socket, ends: Deadline) -> Iterator[None]:
+    """End the connection when the time is over: OpenSSL looks at no timeout while bytes keep coming.
+
+    Such as HelloRequests without end, which it passes over (TLS 1.2), so that one handshake would last for ever.
+    """
+
+    def cut() -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.001, ends.remaining_s()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _sni(names: Sequence[str]) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -93,3 +95,32 @@ def test_a_password_where_the_name_of_its_variable_belongs_is_not_repeated(tmp_p
         ended = endure(*words, env={"RCFAIL_CONFIG": str(path)})
         assert ended.code == ExitCode.CONFIG
         assert "hunter2" not in ended.out + ended.err
+
+
+FLOOD = """
+import socket
+record = b"\\x16\\x03\\x03\\x40\\x00" + b"\\x00" * 16384
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        call, _ = listener.accept()
+        try:
+            call.recv(1000)
+            while True:
+                call.sendall(record * 256)
+        except OSError:
+            call.close()
+"""
+
+
+def test_a_tls_handshake_of_greetings_without_end_ends_in_time() -> None:
+    """As fast as they can come, so in a process of its own: OpenSSL looks at the time only when it has to wait."""
+    with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            node = f"127.0.0.1:{int(server.stdout.readline())}"
+            for _ in range(3):
+                ended = endure("probe", "live", "--node", node, "--tls", "--deadline", "4s", within_s=40)
+                assert ended.code == ExitCode.WARNING
+        finally:
+            server.kill()

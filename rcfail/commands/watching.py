@@ -174,15 +174,14 @@ class _Picture:
     def redraw(self) -> None:
         """Also from a signal; one that comes while a picture is being drawn is heeded after it."""
         self._due = True
-        if self._drawing:
-            return
-        self._drawing = True
-        try:
-            while self._due:
+        # Looked at again after `_drawing` has ended: a signal just before that was left to us.
+        while self._due and not self._drawing:
+            self._drawing = True
+            try:
                 self._due = False
                 self._draw()
-        finally:
-            self._drawing = False
+            finally:
+                self._drawing = False
 
     def _draw(self) -> None:
         if self._last is None:

@@ -19,7 +19,7 @@ from tests.unit.running import rcfail, recorded
 from tests.unit.wire_servers import array, bulk
 from tests.unit.world import World
 
-BOUNDED = ("--deadline", "5s", "--read-timeout", "2s")
+BOUNDED = ("--deadline", "30s", "--read-timeout", "10s")
 NOT_OK = (ExitCode.WARNING, ExitCode.CRITICAL, ExitCode.UNKNOWN)
 
 EVIL = (

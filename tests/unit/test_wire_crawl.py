@@ -24,7 +24,7 @@ from tests.unit.wire_servers import Call, OddServer, closed_port, serving, speak
 from tests.unit.wire_world import Servers, answer_of
 from tests.unit.world import World, node_id
 
-READ_S = 0.3
+READ_S = 1.0  # a server of ours that is well answers in far less, also on a busy machine
 SLACK_S = 20.0  # for a loaded machine; what hangs would take far longer
 DOOR = Door(bounds=Bounds(connect_s=1.0, read_s=READ_S, resolve_s=READ_S))
 

@@ -77,6 +77,7 @@ class TestDrift:
         world["c"].info[field] = said
         (one,) = drifts(world)
         assert f"{name} is {'yes' if said == '1' else said} on 1 node" in one.evidence
+        assert ("size" in one.consequence) is (name == "maxmemory")
 
     def test_all_that_one_node_has_differently_is_one_finding_and_one_command(self) -> None:
         world = World.of(3, 1)

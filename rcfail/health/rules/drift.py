@@ -49,6 +49,7 @@ _MOVES = "Replicas move to other shards by rules that differ from node to node"
 _ENDPOINT = "Clients are sent to other names or addresses, depending on whom they ask"
 _SAFETY = "How many copies a write needs changes with each failover"
 _MEMORY = "After a failover the shard evicts, or refuses writes, at another size"
+_EVICTION = "After a failover a full shard evicts other keys than now, or refuses writes where it evicted"
 _DISK = "What survives a crash changes with each failover"
 _BACKLOG = "After a failover a short absence costs a full copy sooner than now"
 _CLIENTS = "Clients of a shard meet other rules after a failover"
@@ -73,7 +74,7 @@ _SETTINGS = (
     _cluster("min-replicas-to-write", _SAFETY),
     _cluster("min-replicas-max-lag", _SAFETY),
     _Setting("maxmemory", lambda view: _whole(view.vitals.storage.maxmemory), _MEMORY),
-    _Setting("maxmemory-policy", lambda view: view.vitals.storage.maxmemory_policy or None, _MEMORY),
+    _Setting("maxmemory-policy", lambda view: view.vitals.storage.maxmemory_policy or None, _EVICTION),
     _Setting("appendonly", _appendonly, _DISK),
     _cluster("appendfsync", _DISK),
     _cluster("save", _DISK),

@@ -77,6 +77,11 @@ def fault_in(text: str) -> str:
     return ""
 
 
+def as_told(text: str) -> str:
+    """A rule that is none, for a message. What stands before an @ can be a password, so it is not repeated."""
+    return "a rule with an @ in it" if "@" in text else text
+
+
 def _fault_in_side(side: str) -> str:
     host, port = _split(side)
     if not re.fullmatch(_HOST, host):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from rcfail.cluster.natmap import Natmap
+from rcfail.cluster.natmap import Natmap, as_told
 from rcfail.cluster.natmap import fault_in as natmap_fault
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.zones import ZoneLabels, fault_in
@@ -134,7 +134,7 @@ def _natmap(layers: Layers) -> Natmap:
     for place in places[:2]:
         for text in place.value:
             if words := natmap_fault(text):
-                raise place.fault(f"{place.origin}: {text} {words}", _NATMAP_HINT)
+                raise place.fault(f"{place.origin}: {as_told(text)} {words}", _NATMAP_HINT)
     _note_all(layers, "natmap", places)
     return Natmap(tuple(rule for place in places for rule in place.value))
 

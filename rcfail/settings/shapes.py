@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rcfail.cluster.natmap import as_told
 from rcfail.cluster.natmap import fault_in as natmap_fault
 from rcfail.cluster.zones import fault_in as zone_fault
 from rcfail.settings.durations import parse_duration_s
@@ -80,7 +81,7 @@ def _natmap(value: object) -> tuple[str, ...]:
     rules = _texts(value)
     for rule in rules:
         if fault := natmap_fault(rule):
-            raise Wrong(f"cannot be: {rule!r} {fault}", 'Write it as ["10.0.0.5:6379=127.0.0.1:7001"].')
+            raise Wrong(f"cannot be: {as_told(rule)!r} {fault}", 'Write it as ["10.0.0.5:6379=127.0.0.1:7001"].')
     return rules
 
 

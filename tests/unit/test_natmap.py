@@ -64,6 +64,12 @@ def test_a_rule_that_leads_to_no_port_leads_nowhere() -> None:
     assert Natmap(("*:*=*:9*",)).reached(Address("10.0.0.5", 65535)) is None
 
 
+def test_no_password_is_repeated_from_what_is_no_rule() -> None:
+    with pytest.raises(UsageFault, match="--natmap") as fault:
+        load(Flags(natmap=("ops:hunter2@10.0.0.5:6379=127.0.0.1:7000",)), {})
+    assert "hunter2" not in fault.value.message + fault.value.hint
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rcfail.cluster.parse_info import server_in
 from rcfail.cluster.vitals import Flavour, Server
 
@@ -13,6 +15,16 @@ def server_of(info: str) -> Server:
     """Who the process is, from the first section of its INFO. Total: what is not said is empty."""
     section, _, _ = info.partition("\r\n\r\n")
     return server_in(section)
+
+
+def kind_of(info: str) -> Server:
+    """Flavour and version alone, of what stands before the lines that differ from process to process. Total."""
+    head, own, _ = info.partition("\r\nprocess_id:")
+    return _kind(head) if own and len(head) < _LONGEST_HEAD else server_of(info)
+
+
+_LONGEST_HEAD = 4096
+_kind = lru_cache(maxsize=64)(server_in)
 
 
 def name_of(server: Server) -> str:
@@ -32,8 +44,8 @@ def has_slot_migrations(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY and server.version >= _SLOT_MIGRATIONS_SINCE
 
 
-def sets_several_at_once(server: Server) -> bool:
-    """CONFIG SET takes several settings in one command."""
+def configures_several_at_once(server: Server) -> bool:
+    """CONFIG SET takes several settings in one command, and CONFIG GET several patterns (config.c of Redis 7.0)."""
     return server.flavour is Flavour.VALKEY or server.version >= (7, 0)
 
 

@@ -92,8 +92,14 @@ class _Fields:
 def _split(text: str) -> tuple[dict[str, str], list[str]]:
     """Fields, and the lines that are neither field, nor section title, nor blank. A thousand INFOs come by here."""
     lines = text.split("\r\n")
-    fields = dict([line.split(":", 1) for line in lines if ":" in line])
-    titles = [line for line in lines if ":" not in line and line]
+    fields: dict[str, str] = {}
+    titles: list[str] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields[name] = value
+        elif name:
+            titles.append(name)
     # As servers print it: nothing but fields, titles and empty lines, each ended in one way, and no title with a colon.
     whole = text.count("\n") == len(lines) - 1 and text.count("\n#") + text.startswith("#") == len(titles)
     if whole and "" not in fields and all(line[0] == "#" for line in titles):
@@ -117,6 +123,8 @@ def _split_with_care(lines: list[str]) -> tuple[dict[str, str], list[str]]:
 
 def whole_number(text: str) -> int | None:
     """A decimal number of at most 20 digits (64 bits), or None."""
+    if text.isdigit() and len(text) <= 20 and text.isascii():  # nearly always
+        return int(text)
     digits = text[1:] if text[:1] == "-" else text
     return int(text) if len(digits) <= 20 and digits.isascii() and digits.isdigit() else None
 

@@ -82,6 +82,8 @@ def loading(view: View) -> bool:
     With async_loading (a replica that keeps its old data until the new copy is in, repl-diskless-load
     swapdb) it goes on serving, so that is not meant.
     """
+    if not view.absences:
+        return bool(view.vitals.storage.loading)
     refused = any(absence.kind is AbsenceKind.LOADING for absence in view.absences.values())
     return bool(view.vitals.storage.loading) or (refused and not view.vitals.storage.async_loading)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rcfail.clock import Clock, Deadline
-from rcfail.cluster.dialect import has_links, has_slot_migrations, name_of, server_of
+from rcfail.cluster.dialect import configures_several_at_once, has_links, has_slot_migrations, kind_of, name_of
 from rcfail.cluster.logins import DEFAULT_USER, AclUser, PrimaryLogin
 from rcfail.cluster.nouns import BusLink, Endpoint, NodesReply
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
@@ -27,8 +27,8 @@ LINKS_UP_TO_NODES = 30
 
 T = TypeVar("T")
 
-# One pattern a command: several in one came with Redis 7.0. No pattern matches masterauth or requirepass. They are
-# narrow because every setting costs time on each of a thousand nodes, and most are judged by nobody.
+# No pattern matches masterauth or requirepass. They are narrow because every setting costs time on each of a thousand
+# nodes, and most are judged by nobody.
 _CONFIG_PATTERNS = (
     "cluster-[mnpr]*",  # the timeouts, the migration barrier, full coverage, the preferred endpoint
     "cluster-allow-*",  # also reads-when-down
@@ -54,20 +54,17 @@ _CONFIG_NAMES = (
 )
 
 # silence_in relies on the places of the first three.
-FIRST: tuple[tuple[Ask, Command], ...] = (
-    (Ask.INFO, ("INFO",)),
-    (Ask.CLUSTER_INFO, ("CLUSTER", "INFO")),
-    (Ask.CLUSTER_NODES, ("CLUSTER", "NODES")),
-    *((Ask.CONFIG, ("CONFIG", "GET", pattern)) for pattern in _CONFIG_PATTERNS),
-)
+_WHO: tuple[Command, ...] = (("INFO",), ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+_SETTINGS_ONE_BY_ONE: tuple[Command, ...] = tuple(("CONFIG", "GET", pattern) for pattern in _CONFIG_PATTERNS)
+_SETTINGS_AT_ONCE: tuple[Command, ...] = (("CONFIG", "GET", *_CONFIG_PATTERNS),)
 # Only as the default user: it may do everything nearly everywhere, while a user of our own need not be let see hashes
 # of passwords, and each refusal would leave a line in the ACL LOG of every node.
-_USERS: tuple[tuple[Ask, Command], ...] = ((Ask.USERS, ("ACL", "LIST")),)
+_USERS: Command = ("ACL", "LIST")
 # Only where we need a password ourselves: elsewhere nodes need none from each other, and a secret is not fetched.
-_LOGIN: tuple[tuple[Ask, Command], ...] = (
-    (Ask.LOGIN, ("CONFIG", "GET", "masteruser")),
-    (Ask.LOGIN, ("CONFIG", "GET", "masterauth")),
-)
+_LOGIN: tuple[Command, ...] = (("CONFIG", "GET", "masteruser"), ("CONFIG", "GET", "masterauth"))
+
+# What any node may be asked in the first write, in either form.
+FIRST: tuple[Command, ...] = (*_WHO, *_SETTINGS_ONE_BY_ONE)
 
 MOST_LINES = 10_000
 MOST_CHARACTERS = 4 * 1024 * 1024
@@ -84,6 +81,7 @@ _LARGE = Absence(AbsenceKind.NOT_ASKED, f"not asked in a cluster of more than {L
 class _Said:
     """What one node has said so far."""
 
+    server: Server = field(default_factory=Server)
     info: str | None = None
     cluster_info: str | None = None
     nodes: NodesReply | None = None
@@ -110,9 +108,8 @@ class Questioner:
         self._settings: dict[tuple[Reply, ...], Mapping[str, str]] = {}
         self._users = UserReader()
         self._lists_users = (door.credentials.username or DEFAULT_USER) == DEFAULT_USER
-        self._opening = (
-            *FIRST,
-            *(_USERS if self._lists_users else ()),
+        self._rest = (
+            *((_USERS,) if self._lists_users else ()),
             *(_LOGIN if door.credentials.password is not None else ()),
         )
 
@@ -120,13 +117,16 @@ class Questioner:
         """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
         began_s, at_unix_ms = self._clock.monotonic_s(), self._clock.unix_ms()
         with self._door.open(endpoint, deadline=deadline) as conversation:
-            replies = conversation.read([command for _, command in self._opening])
+            settings = _SETTINGS_AT_ONCE if self._door.all_take_patterns else _SETTINGS_ONE_BY_ONE
+            replies = conversation.read((*_WHO, *settings, *self._rest))
             silence = silence_in(replies)
             if silence is not None:
                 return Silence(endpoint, None, silence[0], silence[1], self._since_ms(began_s))
-            said = self._first(replies)
+            said = self._first(replies, len(settings))
             del replies  # they may hold masterauth
-            self._second(conversation, said)
+            able = configures_several_at_once(said.server)
+            self._door.all_take_patterns = able and self._door.all_take_patterns is not False
+            self._second(conversation, said, settings_again=settings is _SETTINGS_AT_ONCE and not able)
         return Answer(
             endpoint=endpoint,
             expected=None,
@@ -143,14 +143,15 @@ class Questioner:
             absences=said.absences,
         )
 
-    def _first(self, replies: Sequence[Reply]) -> _Said:
+    def _first(self, replies: Sequence[Reply], settings: int) -> _Said:
         said = _Said()
         info, cluster_info, nodes, *more = replies
-        config, rest = more[: len(_CONFIG_PATTERNS)], more[len(_CONFIG_PATTERNS) :]
+        config, rest = more[:settings], more[settings:]
         said.info = _text(Ask.INFO, info, said)
         said.cluster_info = _text(Ask.CLUSTER_INFO, cluster_info, said)
         text = _text(Ask.CLUSTER_NODES, nodes, said)
         said.nodes = None if text is None else self._reader.read(text)
+        said.server = kind_of(said.info or "")
         said.config = self._config(config, said)
         if self._lists_users:
             said.users = self._acl(rest.pop(0), said)
@@ -186,7 +187,7 @@ class Questioner:
     def _same(self, word: str) -> str:
         return self._words.setdefault(word, word)
 
-    def _second(self, conversation: Conversation, said: _Said) -> None:
+    def _second(self, conversation: Conversation, said: _Said, settings_again: bool) -> None:
         """A second, small write on the same connection, with what only some servers can be asked."""
         asked: list[tuple[Ask, Command]] = []
         for ask, command, absence in self._more(said):
@@ -194,9 +195,15 @@ class Questioner:
                 asked.append((ask, command))
             else:
                 said.absences[ask] = absence
-        if not asked:
+        # An old server among new ones did not understand the one question for all settings.
+        again = _SETTINGS_ONE_BY_ONE if settings_again and said.config is None else ()
+        if not (asked or again):
             return
-        for (ask, _), reply in zip(asked, conversation.read([command for _, command in asked]), strict=True):
+        replies = conversation.read([*(command for _, command in asked), *again])
+        if again:
+            said.absences.pop(Ask.CONFIG, None)
+            said.config = self._config(replies[len(asked) :], said)
+        for (ask, _), reply in zip(asked, replies[: len(asked)], strict=True):
             if isinstance(reply, Refusal):
                 said.absences[ask] = reply.absence
             elif ask is Ask.CLUSTER_LINKS:
@@ -206,7 +213,7 @@ class Questioner:
 
     def _more(self, said: _Said) -> list[tuple[Ask, Command, Absence | None]]:
         """The further questions, each with the reason why it is not asked, if there is one."""
-        server = server_of(said.info or "")
+        server = said.server
         hindrance = said.absences.get(Ask.CLUSTER_NODES)
         large = said.nodes is not None and len(said.nodes.table.beliefs) > LINKS_UP_TO_NODES and not self._all_links
         links = hindrance or _lacking(has_links(server), server, Ask.CLUSTER_LINKS) or (_LARGE if large else None)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from redis._parsers import _RESP2Parser
-from redis.connection import Connection
+from redis.connection import Connection, PythonRespSerializer
 from redis.exceptions import RedisError, ResponseError
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -60,6 +62,8 @@ class Door:
         self.bounds = bounds or Bounds()
         self.clock = clock
         self.names = Names()
+        self.all_take_patterns: bool | None = None
+        """Whether every server met so far takes several patterns in one CONFIG GET; None before the first."""
         self._guard = guard
         self._parser: type[Any] = _plain_errors(parser)
 
@@ -102,7 +106,7 @@ class Conversation:
         self._deadline = deadline
         self._auth_due = credentials.password is not None
         self._connection: _Direct | None = None
-        self._ahead: list[tuple[bytes, ...]] = []
+        self._ahead = NOTHING
         self.failure: Refusal | None = None
 
     def __enter__(self) -> Self:
@@ -127,18 +131,18 @@ class Conversation:
 
         A `deadline` here can only shorten. AUTH, where it is due, goes out in the same write: it costs no time.
         """
-        asked = [_encoded(command) for command in commands]
+        asked = _packed(tuple(map(tuple, commands)))
         auth = self._credentials.auth if self._auth_due else None
-        replies = self._exchange([_encoded(auth), *asked] if auth else asked, deadline or self._deadline)
-        if auth and self.failure is None:
-            self._auth_due = False
         if not auth:
-            return tuple(replies)
+            return tuple(self._exchange(asked, deadline or self._deadline))
+        replies = self._exchange(_pack((auth,)).then(asked), deadline or self._deadline)
+        if self.failure is None:
+            self._auth_due = False
         refused = self._auth_refusal(replies[0])
         if refused is None:
             return tuple(replies[1:])
         self.failure = self.failure or refused
-        return (refused,) * len(asked)
+        return (refused,) * asked.count
 
     def go_on(self, deadline: Deadline) -> None:
         """Use the connection for another round of questions, with an end of its own."""
@@ -146,12 +150,12 @@ class Conversation:
 
     def send_ahead(self, commands: Iterable[Command]) -> None:
         """Send what `read_ahead` will read: their time begins now, and while it runs others can be asked."""
-        self._ahead = [_encoded(command) for command in commands]
+        self._ahead = _packed(tuple(map(tuple, commands)))
         if self._connection is None or self.failure is not None:
             return
         try:
             self._begin(self._connection, self._deadline)
-            self._connection.bound.sendall(self._connection.packed(tuple(self._ahead)))
+            self._connection.bound.sendall(self._ahead.data)
         except Unheard as error:
             self.failure = unheard(error.reason, error.text)
 
@@ -174,7 +178,7 @@ class Conversation:
         """Send one changing command. Once it may have left, no answer is a kind of its own."""
         if self._connection is None or self.failure is not None:
             return self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
-        reply = self._exchange([_encoded(command)], self._deadline)[0]
+        reply = self._exchange(_pack((command,)), self._deadline)[0]
         sent = self._connection.bound.bytes_out > 0
         if sent and isinstance(reply, Refusal) and reply.kind is RefusalKind.NO_ANSWER:
             return Refusal(RefusalKind.SENT_NO_ANSWER, reply.text, reply.silence)
@@ -187,7 +191,7 @@ class Conversation:
     def _begin(self, connection: _Direct, deadline: Deadline) -> None:
         connection.bound.begin(self._bounds.read_s, self._bounds.reply_bytes, _earlier(deadline, self._deadline))
 
-    def _exchange(self, commands: list[tuple[bytes, ...]], deadline: Deadline, sent: bool = False) -> list[Reply]:
+    def _exchange(self, asked: Packed, deadline: Deadline, sent: bool = False) -> list[Reply]:
         """The replies that came, then the failure for each one that did not."""
         replies: list[Reply] = []
         if self._connection is not None and self.failure is None:
@@ -195,8 +199,8 @@ class Conversation:
             try:
                 if not sent:
                     self._begin(self._connection, deadline)
-                    self._connection.send(commands)
-                while len(replies) < len(commands):
+                    bound.sendall(asked.data)
+                while len(replies) < asked.count:
                     replies.append(self._printable(self._connection.next_reply()))
             except Unheard as error:
                 self.failure = foreign_speech(bound.head) or self._tls_port(error) or unheard(error.reason, error.text)
@@ -204,7 +208,7 @@ class Conversation:
                 # What the parser says is not passed on: it quotes the bytes that came.
                 self.failure = foreign_speech(bound.head) or unheard(SilenceReason.GARBAGE, NOT_REDIS)
         failure = self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
-        return [*replies, *[failure] * (len(commands) - len(replies))]
+        return [*replies, *[failure] * (asked.count - len(replies))]
 
     def _tls_port(self, error: Unheard) -> Refusal | None:
         """The TLS port of a real server ends a plain connection without a word, as others do too: so it is asked."""
@@ -229,9 +233,6 @@ class Conversation:
         if not isinstance(reply, Refusal):
             return unheard(SilenceReason.GARBAGE, "the answer to AUTH is none that Redis gives")
         return reply if reply.kind is RefusalKind.NO_ANSWER else auth_refusal_of(reply.text)
-
-
-_PACKED: dict[tuple[tuple[bytes, ...], ...], bytes] = {}
 
 
 class _Direct(Connection):
@@ -264,18 +265,6 @@ class _Direct(Connection):
         if hasattr(self._parser, "pubsub_push_handler_func"):
             self._parser.pubsub_push_handler_func = None
 
-    def send(self, commands: list[tuple[bytes, ...]]) -> None:
-        for chunk in self.pack_commands(commands):  # type: ignore[no-untyped-call]
-            self.bound.sendall(chunk)
-
-    def packed(self, commands: tuple[tuple[bytes, ...], ...]) -> bytes:
-        """The bytes that `send` would send. Kept, because a watch sends the same to all: so never with a secret."""
-        known = _PACKED.get(commands)
-        if known is None:
-            _PACKED.clear()
-            known = _PACKED[commands] = b"".join(self.pack_commands(commands))  # type: ignore[no-untyped-call]
-        return known
-
     def next_reply(self) -> Reply:
         try:
             return _plain(self.read_response(disable_decoding=True, disconnect_on_error=False))
@@ -303,7 +292,10 @@ def _plain(value: Any) -> Reply:
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, (list, tuple, set)):
-        return tuple([_plain(item) for item in value])
+        # Nearly every item is a text, and a call for each would be half of the work.
+        return tuple(
+            [item.decode("utf-8", "backslashreplace") if type(item) is bytes else _plain(item) for item in value]
+        )
     if isinstance(value, dict):
         return tuple(_plain(item) for pair in value.items() for item in pair)
     if isinstance(value, ResponseError):
@@ -311,8 +303,34 @@ def _plain(value: Any) -> Reply:
     return str(value)
 
 
-def _encoded(command: Command) -> tuple[bytes, ...]:
-    return tuple(word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape") for word in command)
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Commands as the bytes that leave, and how many they are."""
+
+    data: bytes
+    count: int
+
+    def then(self, later: Packed) -> Packed:
+        return Packed(self.data + later.data, self.count + later.count)
+
+
+NOTHING = Packed(b"", 0)
+
+
+def _encoded(word: str | int | bytes) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
+
+
+_PACKER: Any = PythonRespSerializer(65536, _encoded)
+
+
+def _pack(commands: tuple[Command, ...]) -> Packed:
+    pieces = [piece for command in commands for piece in _PACKER.pack(*command)]
+    return Packed(b"".join(pieces), len(commands))
+
+
+# All nodes are asked the same. Never for AUTH or for what is said once: nothing that may be secret is kept.
+_packed = lru_cache(maxsize=32)(_pack)
 
 
 def _earlier(one: Deadline, other: Deadline) -> Deadline:

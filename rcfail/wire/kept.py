@@ -1,6 +1,6 @@
 """Connections that outlive a round: a watch that dialed every node every second would do little else.
 
-A round still asks everybody, who they are too; only settings are read once for each connection. A connection that
+A round still asks everybody, who they are too; only settings and users are read once for each connection. A connection that
 fails is no word about its node: the same questions go to a fresh one at once, and what that says counts. And none
 grows old, because an open connection does not show that a node takes no new ones, refuses our password by now, or
 hides behind a new firewall rule.
@@ -28,15 +28,16 @@ PATIENCE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A connection that was well when it was last used, and when it is too old.
+    """A connection that was well when it was last used, and when it was made.
 
-    `settings` are what CONFIG GET gave on it: read once for each connection, so they are as old as that at most.
+    `settings` are what CONFIG GET and ACL LIST gave on it: read once for each connection, so they are as old as that
+    at most.
     `opening` are the first questions of a round, and `ahead` those that it was sent already.
     """
 
     conversation: Conversation
-    old_at_s: float
-    settings: dict[Command, Reply] = field(default_factory=dict)
+    made_at_s: float
+    settings: dict[Command, Reply] = field(default_factory=dict, repr=False)
     opening: list[Command] = field(default_factory=list)
     ahead: list[Command] = field(default_factory=list)
 
@@ -48,6 +49,7 @@ class KeptDoor(Door):
         vars(self).update(vars(door))  # the same user, bounds and names
         self._kept: dict[Endpoint, _Kept] = {}
         self._visited: set[Endpoint] = set()
+        self._nodes = 0
 
     def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
         """A visit to the node, on the connection of the last one where there is one. Never raises."""
@@ -80,6 +82,7 @@ class KeptDoor(Door):
         for endpoint in [each for each in self._kept if each not in self._visited]:
             self._kept.pop(endpoint).conversation.close()
         self.names.keep_only(self._visited)
+        self._nodes = len(self._visited)
         self._visited.clear()
 
     def close(self) -> None:
@@ -89,15 +92,18 @@ class KeptDoor(Door):
     def take(self, endpoint: Endpoint) -> _Kept | None:
         """The kept connection, which is the caller's from now on."""
         kept = self._kept.pop(endpoint, None)
-        if kept is None or self.clock.monotonic_s() < kept.old_at_s:
+        if kept is None or self.clock.monotonic_s() < kept.made_at_s + self._oldest_s(endpoint):
             return kept
         kept.conversation.close()
         return None
 
     def dial(self, endpoint: Endpoint, deadline: Deadline) -> _Kept:
-        oldest_s = max(OLDEST_S, len(self._visited) / RENEWED_EACH_S)
-        age_s = oldest_s * (0.5 + crc32(str(endpoint).encode("utf-8", "replace")) % 256 / 512)
-        return _Kept(super().open(endpoint, deadline=deadline), self.clock.monotonic_s() + age_s)
+        return _Kept(super().open(endpoint, deadline=deadline), self.clock.monotonic_s())
+
+    def _oldest_s(self, endpoint: Endpoint) -> float:
+        """Not the same for all, so that they are not all renewed in one round."""
+        oldest_s = max(OLDEST_S, self._nodes / RENEWED_EACH_S)
+        return oldest_s * (0.5 + crc32(str(endpoint).encode("utf-8", "replace")) % 256 / 512)
 
     def give_back(self, endpoint: Endpoint, kept: _Kept) -> None:
         if kept.conversation.failure is not None or self._kept.setdefault(endpoint, kept) is not kept:
@@ -123,36 +129,39 @@ class _Visit(Conversation):
         self._kept = self._door.dial(self._endpoint, self._deadline)
         self._kept.opening[:] = asked
         fresh = self._kept.conversation.read(asked, deadline=deadline)
-        self._kept.settings.update(
-            {
-                each: reply
-                for each, reply in zip(asked, fresh, strict=True)
-                if each[0] == "CONFIG" and each[-1] != "masterauth" and isinstance(reply, tuple)
-            }
-        )
+        self._kept.settings.update(_settings(zip(asked, fresh, strict=True)))
         return fresh
 
     def _read_kept(
         self, kept: _Kept, asked: list[tuple[str | int | bytes, ...]], deadline: Deadline | None
     ) -> tuple[Reply, ...] | None:
         """None where the connection failed: then a fresh one tells why."""
-        fresh = [each for each in asked if each not in kept.settings]
-        if kept.ahead and kept.ahead != fresh:
-            return None
+        known = dict(kept.settings)
         if kept.ahead:
+            known.update(zip(kept.ahead, kept.conversation.read_ahead(), strict=True))
             kept.ahead.clear()
-            news = iter(kept.conversation.read_ahead())
-        else:
+        # Settings are asked in another form when it is known that all servers take it: that is asked once too.
+        if news := [each for each in asked if each not in known]:
             kept.conversation.go_on(self._deadline)
-            news = iter(kept.conversation.read(fresh, deadline=deadline))
+            known.update(zip(news, kept.conversation.read(news, deadline=deadline), strict=True))
+            kept.settings.update(_settings((each, known[each]) for each in news))
+            if asked[0] in kept.opening:
+                kept.opening[:] = asked
         if kept.conversation.failure is not None:
             return None
-        return tuple([kept.settings[each] if each in kept.settings else next(news) for each in asked])
+        return tuple([known[each] for each in asked])
 
     def close(self) -> None:
         if self._kept is not None:
             self._door.give_back(self._endpoint, self._kept)
             self._kept = None
+
+
+def _settings(replies: Iterable[tuple[Command, Reply]]) -> Iterator[tuple[Command, Reply]]:
+    """Those worth keeping: no password, and nothing that was refused."""
+    for command, reply in replies:
+        if command[0] in ("CONFIG", "ACL") and command[-1] != "masterauth" and isinstance(reply, tuple):
+            yield command, reply
 
 
 def _answering(waiting: Mapping[int, Endpoint], deadline: Deadline) -> Iterator[Endpoint]:

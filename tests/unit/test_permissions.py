@@ -37,7 +37,7 @@ def test_what_names_no_version_is_turned_down(text: str) -> None:
 
 def test_every_question_of_the_first_write_is_permitted_to_the_reader() -> None:
     allowed = permissions(Server(Flavour.REDIS, (6, 2)), Purpose.READING)
-    for _, command in FIRST:
+    for command in FIRST:
         words = [str(word).lower() for word in command]
         assert f"+{words[0]}" in allowed or f"+{words[0]}|{words[1]}" in allowed, command
 

@@ -95,6 +95,31 @@ def test_a_node_is_asked_what_its_version_knows(version: str, more: list[str]) -
     )
 
 
+@pytest.mark.parametrize(("version", "takes"), [("6.2.14", False), ("7.0.15", True), ("9.1.2", True), ("", False)])
+def test_who_takes_several_patterns_is_learnt_and_never_sent_what_it_does_not_know(version: str, takes: bool) -> None:
+    """Each setting on its own costs a fifth of a look, but an error reply is counted in the server's statistics."""
+    node, door = Node(version), Door(bounds=Bounds(read_s=0.3))
+    with odd_server(node.serve()) as server:
+        for _ in range(2):
+            Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(server.endpoint, Deadline.after(10.0))
+    assert sum(each.startswith("CONFIG") for each in node.heard) == (11 if takes else 20)
+    assert door.all_take_patterns is takes
+
+
+def test_one_old_server_is_enough_to_ask_all_others_the_old_way() -> None:
+    door = Door(bounds=Bounds(read_s=0.3))
+    heard = []
+    for version in ("8.2.3", "6.2.14", "8.2.3"):
+        node = Node(version)
+        with odd_server(node.serve()) as server:
+            answer = Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(server.endpoint, Deadline.after(10.0))
+        assert isinstance(answer, Answer)
+        assert answer.config is not None
+        heard.append(sum(each.startswith("CONFIG") for each in node.heard))
+    # The old one was asked for all at once, did not understand, and was asked again one by one.
+    assert heard == [10, 11, 10]
+
+
 def test_a_large_cluster_is_not_asked_for_its_links_unless_the_caller_wants_them() -> None:
     node = Node(shards=LINKS_UP_TO_NODES + 1)
     assert node.ask().absences[Ask.CLUSTER_LINKS].kind is AbsenceKind.NOT_ASKED

@@ -138,9 +138,11 @@ def test_what_the_second_look_knows_of_a_slow_second_address_is_not_waited_for_a
         began = time.monotonic()
         second = look_again(first, patient, deadline=Deadline.after(20.0))
         took = time.monotonic() - began
+        # Counted while it serves: when it hangs up, who still waits for it looks whether it is a TLS port.
+        assert len(announced.calls) == 1
     assert [each.expected for each in first.deserted] == [member.node_id]
     assert second.deserted == first.deserted
-    assert (len(announced.calls), took < SECOND_ADDRESS_S) == (1, True)
+    assert took < SECOND_ADDRESS_S
 
 
 def test_two_addresses_of_one_node_give_one_answer() -> None:

@@ -18,6 +18,7 @@ from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Door, Reply
 from rcfail.wire.refusals import Refusal, RefusalKind
 from rcfail.wire.secret import NOBODY, Credentials, Secret
+from tests.bench.replies import read_commands
 from tests.unit.wire_servers import (
     PARSERS,
     TURN_S,
@@ -199,10 +200,18 @@ def test_bytes_that_are_no_text_do_not_break_a_reply(parser: type[Any]) -> None:
 
 
 def test_only_what_was_asked_is_sent_in_one_go(parser: type[Any]) -> None:
-    with odd_server(say_at_once(b"+OK\r\n" * 3)) as server:
+    """The server answers only when all three are there: one by one they would end as frozen."""
+    seen = list[list[bytes]]()
+
+    def behave(call: Call) -> None:
+        seen.extend(call.read_commands(3))
+        call.send(b"+OK\r\n" * 3)
+        call.stay()
+        seen.extend(read_commands(call.received)[0][3:])
+
+    with odd_server(behave) as server:
         commands = [("CLUSTER", "INFO"), ("CONFIG", "GET", "cluster-*"), ("A", 5, b"\xff")]
         assert door(parser).read(server.endpoint, commands, deadline=soon()) == ("OK", "OK", "OK")
-        seen = server.calls[0].read_commands(3)
     assert seen == [[b"CLUSTER", b"INFO"], [b"CONFIG", b"GET", b"cluster-*"], [b"A", b"5", b"\xff"]]
     assert len(server.calls) == 1
 

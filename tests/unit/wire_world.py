@@ -65,8 +65,10 @@ def answer_of(world: World, member: Member, words: list[str]) -> bytes:
             return array([])
         case ["ACL", "LIST"]:
             return array([bulk("user default on nopass ~* &* +@all")])
-        case ["CONFIG", "GET", pattern]:
-            found = [item for item in CONFIG.items() if fnmatch.fnmatchcase(item[0], pattern)]
+        case ["CONFIG", "GET", _, _, *_] if world.version.startswith("6."):
+            return b"-ERR Unknown subcommand or wrong number of arguments for 'GET'. Try CONFIG HELP.\r\n"
+        case ["CONFIG", "GET", *patterns]:
+            found = [item for item in CONFIG.items() if any(fnmatch.fnmatchcase(item[0], each) for each in patterns)]
             return array([bulk(word) for item in found for word in item])
         case _:
             return b"-ERR unknown command\r\n"

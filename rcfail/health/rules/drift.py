@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from rcfail.cluster.dialect import sets_several_at_once
+from rcfail.cluster.dialect import configures_several_at_once
 from rcfail.cluster.logins import AclUser, differing
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot, View
@@ -128,6 +128,9 @@ def config_drift(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def _compare(snapshot: Snapshot, setting: _Setting) -> _Difference | None:
+    values = {setting.read(view) for view in snapshot.by_observer.values()}
+    if len(values - {None}) < 2:
+        return None
     said: dict[str, list[NodeId]] = {}
     kinds = set()
     for node_id, view in snapshot.by_observer.items():
@@ -179,7 +182,7 @@ def _hint(snapshot: Snapshot, node: Node, differences: list[_Difference]) -> str
     if not wanted:
         name = differences[0].setting.name
         return f"Decide for one, and see who has which: {_on_all(snapshot, name)}"
-    several = node.vitals is not None and sets_several_at_once(node.vitals.server)
+    several = node.vitals is not None and configures_several_at_once(node.vitals.server)
     words = [word for name, value in (wanted if several else wanted[:1]) for word in (name, value or "")]
     return "If the others are right, set it there too, and in its redis.conf: " + redis_cli(
         node.endpoint, "CONFIG", "SET", *words

@@ -6,7 +6,7 @@ the ACL refuses is an Absence of that one question; only what makes the whole no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,8 +18,9 @@ from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silenc
 from rcfail.cluster.parse_links import parse_links
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.cluster.vitals import Server
-from rcfail.wire.door import Command, Conversation, Door, Reply
+from rcfail.wire.door import Conversation, Door, Reply
 from rcfail.wire.fingerprints import UserReader, login_of
+from rcfail.wire.packed import Command
 from rcfail.wire.refusals import Refusal, RefusalKind
 
 LINKS_UP_TO_NODES = 30
@@ -93,6 +94,16 @@ class _Said:
     absences: dict[Ask, Absence] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The first questions to a node, how many of them are for settings, and when they were sent."""
+
+    commands: tuple[Command, ...]
+    settings: int
+    began_s: float
+    at_unix_ms: int
+
+
 class Questioner:
     """Asks one node after the other, from many threads; what they say alike is kept once.
 
@@ -108,25 +119,41 @@ class Questioner:
         self._settings: dict[tuple[Reply, ...], Mapping[str, str]] = {}
         self._users = UserReader()
         self._lists_users = (door.credentials.username or DEFAULT_USER) == DEFAULT_USER
+        self._openings: dict[Endpoint, _Opening] = {}
         self._rest = (
             *((_USERS,) if self._lists_users else ()),
             *(_LOGIN if door.credentials.password is not None else ()),
         )
 
+    def begin(self, places: Sequence[Endpoint], deadline: Deadline) -> Iterator[Endpoint]:
+        """Send the first questions to all; yield who begins to answer within a moment. `ask` goes on with each."""
+        opening = self._opening_now()
+        self._openings |= dict.fromkeys(places, opening)
+        return self._door.begin(places, opening.commands, deadline)
+
+    def drop(self) -> None:
+        """Let go whom nobody asked after `begin`."""
+        self._door.drop()
+
+    def _opening_now(self) -> _Opening:
+        settings = _SETTINGS_AT_ONCE if self._door.all_take_patterns else _SETTINGS_ONE_BY_ONE
+        commands = (*_WHO, *settings, *self._rest)
+        return _Opening(commands, len(settings), self._clock.monotonic_s(), self._clock.unix_ms())
+
     def ask(self, endpoint: Endpoint, deadline: Deadline) -> Answer | Silence:
         """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
-        began_s, at_unix_ms = self._clock.monotonic_s(), self._clock.unix_ms()
+        opening = self._openings.pop(endpoint, None) or self._opening_now()
+        began_s, at_unix_ms = opening.began_s, opening.at_unix_ms
         with self._door.open(endpoint, deadline=deadline) as conversation:
-            settings = _SETTINGS_AT_ONCE if self._door.all_take_patterns else _SETTINGS_ONE_BY_ONE
-            replies = conversation.read((*_WHO, *settings, *self._rest))
+            replies = conversation.read(opening.commands)
             silence = silence_in(replies)
             if silence is not None:
                 return Silence(endpoint, None, silence[0], silence[1], self._since_ms(began_s))
-            said = self._first(replies, len(settings))
+            said = self._first(replies, opening.settings)
             del replies  # they may hold masterauth
             able = configures_several_at_once(said.server)
             self._door.all_take_patterns = able and self._door.all_take_patterns is not False
-            self._second(conversation, said, settings_again=settings is _SETTINGS_AT_ONCE and not able)
+            self._second(conversation, said, settings_again=opening.settings == 1 and not able)
         return Answer(
             endpoint=endpoint,
             expected=None,

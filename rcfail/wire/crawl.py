@@ -25,6 +25,7 @@ NODES_AT_ONCE = 64
 SECOND_ADDRESS_S = 1.0
 """When all nodes are heard, so long is waited for the addresses at which some of them are listed besides."""
 
+LONGEST_HERE_S = 0.2
 SLOW_SILENCE_MS = 500
 """A second look does not wait again for a silence that took this long."""
 
@@ -132,6 +133,8 @@ class _Crawler:
         self._known = known or {}
         self._met = {silence.endpoint for silence in self._silences}
         self._waiting: dict[Endpoint, None] = {}
+        self._due: list[Endpoint] = []
+        self._here = True
         self._heard: set[NodeId] = set()
         self._siblings: dict[Endpoint, tuple[Endpoint, ...]] = {}
         self._last_s: float | None = None
@@ -149,7 +152,7 @@ class _Crawler:
         if place not in self._met:
             self._met.add(place)
             self._waiting[place] = None
-            self._pool.submit(lambda: self._questioner.ask(place, self._deadline))
+            self._due.append(place)
 
     def ask_here(self, places: Iterable[Endpoint]) -> None:
         """Ask whoever is at these, one after the other, and wait for each."""
@@ -161,10 +164,13 @@ class _Crawler:
     def run(self, seeds: tuple[Endpoint, ...]) -> Observation:
         """Take in what comes, ask whom it names, and call the roll at the end or when the deadline passes."""
         try:
+            self._ask_due()
             while self._waiting and (ended := self._pool.next_ended(self._patience())) is not None:
                 self._take(ended)
+                self._ask_due()
         finally:
             self._pool.close()
+            self._questioner.drop()
         self._give_up()
         answers, silences = call(self._answers, self._worth_telling(), self._listings)
         empty = deserted(self._answers, self._silences, self._listings)
@@ -178,6 +184,21 @@ class _Crawler:
             natmap=self._natmap,
             doubles=doubles(self._answers, answers),
         )
+
+    def _ask_due(self) -> None:
+        """Ask so many at once; read who answers within a moment here, and leave the others to threads."""
+        while self._due and not self._deadline.passed():
+            some, self._due = self._due[:NODES_AT_ONCE], self._due[NODES_AT_ONCE:]
+            left = dict.fromkeys(some)
+            for place in self._questioner.begin(some, self._deadline) if self._here else ():
+                if self._here:
+                    del left[place]
+                    began_s = self._clock.monotonic_s()
+                    self._take(self._questioner.ask(place, self._deadline))
+                    # It began to answer and did not end: no further one shall hold up all that come after it.
+                    self._here = self._clock.monotonic_s() - began_s < LONGEST_HERE_S
+            for place in left:
+                self._pool.submit(lambda place=place: self._questioner.ask(place, self._deadline))  # type: ignore[misc]
 
     def _look_up(self, seed: Endpoint, resolve_s: float) -> None:
         def job() -> _Lookup:

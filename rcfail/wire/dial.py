@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import socket
 import threading
 from contextlib import suppress
+from select import POLLOUT, poll
 from typing import TYPE_CHECKING
 
 from rcfail.clock import Deadline
@@ -47,10 +50,34 @@ def literal(endpoint: Endpoint) -> tuple[Endpoint, ...]:
         return ()
 
 
+def begin_connect(place: Endpoint) -> socket.socket | None:
+    """A connection under way to an IP literal; None where that cannot be, and `dial` will say why. Never waits."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        socket.inet_pton(family, place.host)
+        sock = _tcp(family)
+    except _BAD_NAME:
+        return None
+    try:
+        sock.setblocking(False)
+        begun = sock.connect_ex((place.host, place.port)) in (0, errno.EINPROGRESS)
+    except (*_BAD_NAME, OverflowError):
+        begun = False
+    if begun:
+        return sock
+    sock.close()
+    return None
+
+
 def dial(
-    endpoint: Endpoint, bounds: Bounds, deadline: Deadline, guard: Guard | None = None, names: tuple[str, ...] = ()
+    endpoint: Endpoint,
+    bounds: Bounds,
+    deadline: Deadline,
+    guard: Guard | None = None,
+    names: tuple[str, ...] = (),
+    half: socket.socket | None = None,
 ) -> BoundSocket:
-    """Connect to the first address of the endpoint that takes the connection.
+    """Connect to the first address of the endpoint that takes the connection, or end the one that is `half` made.
 
     With a `guard` the connection is TLS, within the same time, and its certificate must be for one of `names`.
     Raises Unheard with the reason of the first address that did not.
@@ -63,7 +90,7 @@ def dial(
         if ends.passed():
             break
         try:
-            sock = _connect(address, ends)
+            sock = _connect(address, ends) if half is None else _ended(half, ends)
             if guard is None:
                 return BoundSocket(sock, deadline.clock, peer=address)
             secured = _secured(guard, sock, address, names or (endpoint.host,), ends, deadline)
@@ -75,17 +102,46 @@ def dial(
     raise failure
 
 
-def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+def _tcp(family: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _ended(half: socket.socket, ends: Deadline) -> socket.socket:
+    """Wait until the connection stands. Raises OSError where it does not come to that."""
+    waiting = poll()
+    waiting.register(half, POLLOUT)
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not waiting.poll(ends.remaining_s() * 1000):
+            raise TimeoutError("timed out")
+        check(half)
+    except BaseException:
+        half.close()
+        raise
+    return half
+
+
+def check(sock: socket.socket) -> None:
+    """Raise OSError where a connection that was under way does not stand."""
+    if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(failed, os.strerror(failed))
+    _not_with_itself(sock)
+
+
+def _not_with_itself(sock: socket.socket) -> None:
+    """Where nobody listens on a port of the ephemeral range, TCP may connect the socket with itself."""
+    if sock.getsockname() == sock.getpeername():
+        raise ConnectionRefusedError("nobody listens there")
+
+
+def _connect(address: Endpoint, ends: Deadline) -> socket.socket:
+    sock = _tcp(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    try:
         # A timeout of 0 would mean "do not block", which is another thing than "no time left".
         sock.settimeout(max(0.001, ends.remaining_s()))
         sock.connect((address.host, address.port))
-        # Where nobody listens on a port of the ephemeral range, TCP may connect the socket with itself.
-        if sock.getsockname() == sock.getpeername():
-            raise ConnectionRefusedError("nobody listens there")
+        _not_with_itself(sock)
     except BaseException:
         sock.close()
         raise

@@ -8,14 +8,13 @@ where the reply would stand, so that nothing is lost of what the node did say.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from redis._parsers import _RESP2Parser
-from redis.connection import Connection, PythonRespSerializer
+from redis.connection import Connection
 from redis.exceptions import RedisError, ResponseError
 
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -24,13 +23,14 @@ from rcfail.cluster.observation import SilenceReason
 from rcfail.wire.bounds import Bounds, BoundSocket, Unheard
 from rcfail.wire.dial import PROBE_S, dial, speaks_tls
 from rcfail.wire.names import Names
+from rcfail.wire.packed import NOTHING, Command, Packed, pack, packed
 from rcfail.wire.refusals import Refusal, RefusalKind, auth_refusal_of, foreign_speech, refusal_of, unheard
 from rcfail.wire.secret import NOBODY, Credentials
+from rcfail.wire.together import PATIENCE_S, begin
 
 if TYPE_CHECKING:
     from rcfail.wire.tls import Guard
 
-Command = Sequence[str | int | bytes]
 Reply: TypeAlias = "str | int | tuple[Reply, ...] | Refusal | None"
 
 # Otherwise every single connection looks up redis-py's version among the installed packages, in 0.8 ms. Before 7.2
@@ -66,11 +66,50 @@ class Door:
         """Whether every server met so far takes several patterns in one CONFIG GET; None before the first."""
         self._guard = guard
         self._parser: type[Any] = _plain_errors(parser)
+        self._begun: dict[Endpoint, Conversation] = {}
+        self._half: dict[Endpoint, socket] = {}
 
     def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
-        """Connect, for several reads on one connection; use it in a `with`. Never raises: reads then say why."""
+        """Connect, for several reads on one connection; use it in a `with`. Never raises: reads then say why.
+
+        What `begin` began there is gone on with.
+        """
+        begun = self._begun.pop(endpoint, None)
+        return begun or self._opened(endpoint, deadline, self._half.pop(endpoint, None))
+
+    def begin(self, places: Iterable[Endpoint], commands: Iterable[Command], deadline: Deadline) -> Iterator[Endpoint]:
+        """Dial all places and send them these; yield who begins to answer within a moment, as they come.
+
+        To be gone on with by `open` and the same read. Not by TLS: a handshake is work, and done in threads. At the
+        end `drop` lets go what nobody went on with.
+        """
+        if self._guard is not None:
+            return
+        asked = list(commands)
+
+        def connected(place: Endpoint, sock: socket) -> bool:
+            conversation = self._begun[place] = Conversation(self.credentials, self.bounds, deadline)
+            conversation.take(BoundSocket(sock, self.clock, peer=place), self._parser)
+            conversation.send_ahead(asked)
+            return conversation.descriptor is not None
+
+        for each in begin(places, Deadline.after(deadline.at_most(PATIENCE_S), self.clock), connected):
+            if isinstance(each, Endpoint):
+                yield each
+            else:
+                place, sock = each
+                self._half[place] = sock
+
+    def drop(self) -> None:
+        """Close what was begun, and not gone on with."""
+        while self._begun:
+            self._begun.popitem()[1].close()
+        while self._half:
+            self._half.popitem()[1].close()
+
+    def _opened(self, endpoint: Endpoint, deadline: Deadline, half: socket | None = None) -> Conversation:
         conversation = Conversation(self.credentials, self.bounds, deadline)
-        conversation.connect(endpoint, self._parser, self._guard, self.names.of(endpoint))
+        conversation.connect(endpoint, self._parser, self._guard, self.names.of(endpoint), half)
         return conversation
 
     def read(self, endpoint: Endpoint, commands: Iterable[Command], *, deadline: Deadline) -> tuple[Reply, ...]:
@@ -90,7 +129,7 @@ class Door:
         nothing is sent and the Refusal is WRONG_NODE. A Refusal NO_ANSWER means that nothing was sent either;
         SENT_NO_ANSWER that the command left and may have been carried out; every other one is the server's no.
         """
-        with self.open(endpoint, deadline=deadline) as conversation:
+        with self._opened(endpoint, deadline) as conversation:
             hindrance = conversation.authenticate()
             if hindrance is None and expect_id is not None:
                 hindrance = _wrong_node(conversation.read([("CLUSTER", "MYID")])[0], expect_id)
@@ -116,26 +155,41 @@ class Conversation:
         self.close()
 
     def connect(
-        self, endpoint: Endpoint, parser: type[Any], guard: Guard | None = None, names: tuple[str, ...] = ()
+        self,
+        endpoint: Endpoint,
+        parser: type[Any],
+        guard: Guard | None = None,
+        names: tuple[str, ...] = (),
+        half: socket | None = None,
     ) -> None:
-        """Dial once. What fails becomes `failure`."""
+        """Dial once, or go on with a `half` made connection. What fails becomes `failure`."""
         try:
             if self._deadline.passed():
+                if half is not None:
+                    half.close()
                 raise Unheard(SilenceReason.NO_TIME, "the deadline passed before this node was asked")
-            self._connection = _Direct(dial(endpoint, self._bounds, self._deadline, guard, names), parser)
+            self._connection = _Direct(dial(endpoint, self._bounds, self._deadline, guard, names, half), parser)
         except Unheard as error:
             self.failure = unheard(error.reason, error.text)
+
+    def take(self, bound: BoundSocket, parser: type[Any]) -> None:
+        """Use a connection that stands."""
+        self._connection = _Direct(bound, parser)
 
     def read(self, commands: Iterable[Command], *, deadline: Deadline | None = None) -> tuple[Reply, ...]:
         """One write, and one reply or Refusal for each command, within `read_s` and the deadline in all.
 
         A `deadline` here can only shorten. AUTH, where it is due, goes out in the same write: it costs no time.
         """
-        asked = _packed(tuple(map(tuple, commands)))
+        asked = packed(tuple(map(tuple, commands)))
         auth = self._credentials.auth if self._auth_due else None
+        outgoing = pack((auth,)).then(asked) if auth else asked
+        ahead, self._ahead = self._ahead, NOTHING
+        if ahead.count and ahead != outgoing:
+            self._exchange(ahead, self._deadline, sent=True)  # not what is wanted now, but it comes first
+        replies = self._exchange(outgoing, deadline or self._deadline, sent=ahead == outgoing)
         if not auth:
-            return tuple(self._exchange(asked, deadline or self._deadline))
-        replies = self._exchange(_pack((auth,)).then(asked), deadline or self._deadline)
+            return tuple(replies)
         if self.failure is None:
             self._auth_due = False
         refused = self._auth_refusal(replies[0])
@@ -149,8 +203,10 @@ class Conversation:
         self._deadline = deadline
 
     def send_ahead(self, commands: Iterable[Command]) -> None:
-        """Send what `read_ahead` will read: their time begins now, and while it runs others can be asked."""
-        self._ahead = _packed(tuple(map(tuple, commands)))
+        """Send what `read` will be asked to read next, so that others can be asked meanwhile."""
+        auth = self._credentials.auth if self._auth_due else None
+        asked = packed(tuple(map(tuple, commands)))
+        self._ahead = pack((auth,)).then(asked) if auth else asked
         if self._connection is None or self.failure is not None:
             return
         try:
@@ -158,10 +214,6 @@ class Conversation:
             self._connection.bound.sendall(self._ahead.data)
         except Unheard as error:
             self.failure = unheard(error.reason, error.text)
-
-    def read_ahead(self) -> tuple[Reply, ...]:
-        """The replies to what was sent ahead. Waits for them as `read` does."""
-        return tuple(self._exchange(self._ahead, self._deadline, sent=True))
 
     @property
     def descriptor(self) -> int | None:
@@ -178,7 +230,7 @@ class Conversation:
         """Send one changing command. Once it may have left, no answer is a kind of its own."""
         if self._connection is None or self.failure is not None:
             return self.failure or unheard(SilenceReason.CLOSED, "the conversation is over")
-        reply = self._exchange(_pack((command,)), self._deadline)[0]
+        reply = self._exchange(pack((command,)), self._deadline)[0]
         sent = self._connection.bound.bytes_out > 0
         if sent and isinstance(reply, Refusal) and reply.kind is RefusalKind.NO_ANSWER:
             return Refusal(RefusalKind.SENT_NO_ANSWER, reply.text, reply.silence)
@@ -197,8 +249,9 @@ class Conversation:
         if self._connection is not None and self.failure is None:
             bound = self._connection.bound
             try:
+                # Also for what was sent ahead: its answer may lie here while another node's was waited for.
+                self._begin(self._connection, deadline)
                 if not sent:
-                    self._begin(self._connection, deadline)
                     bound.sendall(asked.data)
                 while len(replies) < asked.count:
                     replies.append(self._printable(self._connection.next_reply()))
@@ -301,36 +354,6 @@ def _plain(value: Any) -> Reply:
     if isinstance(value, ResponseError):
         return refusal_of(str(value))
     return str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Commands as the bytes that leave, and how many they are."""
-
-    data: bytes
-    count: int
-
-    def then(self, later: Packed) -> Packed:
-        return Packed(self.data + later.data, self.count + later.count)
-
-
-NOTHING = Packed(b"", 0)
-
-
-def _encoded(word: str | int | bytes) -> bytes:
-    return word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
-
-
-_PACKER: Any = PythonRespSerializer(65536, _encoded)
-
-
-def _pack(commands: tuple[Command, ...]) -> Packed:
-    pieces = [piece for command in commands for piece in _PACKER.pack(*command)]
-    return Packed(b"".join(pieces), len(commands))
-
-
-# All nodes are asked the same. Never for AUTH or for what is said once: nothing that may be secret is kept.
-_packed = lru_cache(maxsize=32)(_pack)
 
 
 def _earlier(one: Deadline, other: Deadline) -> Deadline:

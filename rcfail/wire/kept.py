@@ -1,29 +1,28 @@
 """Connections that outlive a round: a watch that dialed every node every second would do little else.
 
-A round still asks everybody, who they are too; only settings and users are read once for each connection. A connection that
-fails is no word about its node: the same questions go to a fresh one at once, and what that says counts. And none
-grows old, because an open connection does not show that a node takes no new ones, refuses our password by now, or
-hides behind a new firewall rule.
+A round still asks everybody, who they are too; only settings and users are read once for each connection. A
+connection that fails is no word about its node: the same questions go to a fresh one at once, and what that says
+counts. And none grows old, because an open connection does not show that a node takes no new ones, refuses our
+password by now, or hides behind a new firewall rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from select import POLLIN, poll
 from zlib import crc32
 
 from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
-from rcfail.wire.door import Command, Conversation, Door, Reply
+from rcfail.wire.door import Conversation, Door, Reply
+from rcfail.wire.packed import Command
+from rcfail.wire.together import PATIENCE_S, answering
 
 OLDEST_S = 10.0
 RENEWED_EACH_S = 4
 """Every connection is made anew within ten seconds; of more than forty nodes about four in each second."""
 
 MOST_AHEAD = 256
-PATIENCE_S = 0.05
-"""So long is waited for answers that are read without threads. A node that takes longer is waited for in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,11 @@ class KeptDoor(Door):
             self.give_back(endpoint, kept)
             if (descriptor := kept.conversation.descriptor) is not None:
                 waiting[descriptor] = endpoint
-        return tuple(_answering(waiting, Deadline.after(deadline.at_most(PATIENCE_S), self.clock)))
+        return tuple(answering(waiting, Deadline.after(deadline.at_most(PATIENCE_S), self.clock)))
+
+    def begin(self, places: Iterable[Endpoint], commands: Iterable[Command], deadline: Deadline) -> Iterator[Endpoint]:
+        """As a door's; who has a connection keeps it."""
+        return super().begin([place for place in places if place not in self._kept], commands, deadline)
 
     def end_round(self) -> None:
         """Close and forget what nobody used since the last call: nodes that are gone."""
@@ -138,7 +141,7 @@ class _Visit(Conversation):
         """None where the connection failed: then a fresh one tells why."""
         known = dict(kept.settings)
         if kept.ahead:
-            known.update(zip(kept.ahead, kept.conversation.read_ahead(), strict=True))
+            known.update(zip(kept.ahead, kept.conversation.read(kept.ahead), strict=True))
             kept.ahead.clear()
         # Settings are asked in another form when it is known that all servers take it: that is asked once too.
         if news := [each for each in asked if each not in known]:
@@ -162,16 +165,3 @@ def _settings(replies: Iterable[tuple[Command, Reply]]) -> Iterator[tuple[Comman
     for command, reply in replies:
         if command[0] in ("CONFIG", "ACL") and command[-1] != "masterauth" and isinstance(reply, tuple):
             yield command, reply
-
-
-def _answering(waiting: Mapping[int, Endpoint], deadline: Deadline) -> Iterator[Endpoint]:
-    """Those whose socket has something to read, as they come."""
-    watched = poll()
-    for descriptor in waiting:
-        watched.register(descriptor, POLLIN)
-    left = len(waiting)
-    while left and (ready := watched.poll(deadline.remaining_s() * 1000)):
-        for descriptor, _ in ready:
-            watched.unregister(descriptor)
-            yield waiting[descriptor]
-        left -= len(ready)

@@ -27,13 +27,18 @@ MAY_IMPORT = {
     "health": {"cluster", "exits"},
     "wire": {"cluster", "clock", "errors", "pipes"},
     "settings": {"cluster", "errors", "pipes"},
-    "render": {"health", "cluster", "exits", "pipes", "version"},
-    "practice": {"health", "cluster", "wire", "clock", *BOTTOM},
-    **{room: {"render", "health", "cluster", "wire", "settings", "clock", *LOOKING, *BOTTOM} for room in LOOKING},
+    "change": {"health", "cluster", "wire", "clock", *BOTTOM},
+    "render": {"change", "health", "cluster", "exits", "pipes", "version"},
+    "practice": {"change", "health", "cluster", "wire", "clock", *BOTTOM},
+    **{
+        room: {"render", "change", "health", "cluster", "wire", "settings", "clock", *LOOKING, *BOTTOM}
+        for room in LOOKING
+    },
     "commands": {
         *LOOKING,
         "render",
         "practice",
+        "change",
         "health",
         "cluster",
         "wire",

@@ -9,7 +9,7 @@ from rcfail.cluster.nouns import NodeId
 
 
 class Mode(StrEnum):
-    """How a replica becomes primary. GRACEFUL loses nothing; FORCE needs votes but no primary; TAKEOVER needs neither."""
+    """How a replica becomes primary. GRACEFUL loses nothing; FORCE needs votes and no primary; TAKEOVER neither."""
 
     GRACEFUL = "graceful"
     FORCE = "force"

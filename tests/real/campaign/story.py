@@ -6,6 +6,7 @@ told either way.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import tempfile
@@ -99,7 +100,7 @@ class Campaign:
         ends = [at * 16384 // len(self.lab.primaries) for at in range(len(self.lab.primaries) + 1)]
         slots = tuple(
             slot
-            for first, end in zip(ends, ends[1:], strict=False)
+            for first, end in itertools.pairwise(ends)
             for slot in sorted(self.rng.sample(range(first + 2, end - 2), 2))
         )
         self.oracle = Oracle(self.lab, slots)

@@ -130,6 +130,18 @@ class Caretaker:
                 with suppress(NotNow):
                     yield self.join(word.name)
         yield from self._spread()
+        yield from self._forget_the_nameless()
+
+    def _forget_the_nameless(self) -> Iterator[str]:
+        """Who came back under a new id stays listed under the old one, without an address, until it is forgotten."""
+        ours = {str(node.node_id) for node in self.lab.nodes}
+        for word in self.words():
+            with suppress(NotNow):
+                for row in str(self.tell(word.name, "CLUSTER", "NODES")).splitlines():
+                    node_id, _, flags, *_ = row.split(" ")
+                    if node_id not in ours and "noaddr" in flags:
+                        self.tell(word.name, "CLUSTER", "FORGET", node_id)
+                        yield f"{word.name} forgets {node_id}, which has no address"
 
     def _spread(self) -> Iterator[str]:
         """Give a shard without a replica one of a shard that has two."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rcfail.cluster.parse_info import server_in
-from rcfail.cluster.vitals import Flavour, Server
+from rcfail.cluster.vitals import Configured, Flavour, Server
 
 _LINKS_SINCE = (7, 0)  # Redis; every Valkey has it
 _SLOT_MIGRATIONS_SINCE = (9, 0)  # Valkey only; Redis 8.4 has another command for its own way
@@ -92,3 +92,27 @@ def elections_collide(server: Server) -> bool:
 def vote_again_after_ms(node_timeout_ms: int) -> int:
     """How long after an election that it did not win a replica stands again by itself, on every version."""
     return max(4 * node_timeout_ms, 4000)
+
+
+MANUAL_FAILOVER_MS = 5000
+"""CLUSTER_MF_TIMEOUT of cluster.h, and the default of Valkey's setting."""
+
+
+def manual_failover_timeout_ms(server: Server, config: Configured | None) -> int:
+    """How long a node goes on with a failover that was asked for, in ms.
+
+    Fixed on Redis and on Valkey before 8.1; since then cluster-manual-failover-timeout, of each node for itself.
+    """
+    said = config.manual_failover_timeout_ms if config else None
+    settable = server.flavour is Flavour.VALKEY and server.version >= (8, 1)
+    return said if settable and said else MANUAL_FAILOVER_MS
+
+
+def writes_pause_at_most_ms(server: Server, config: Configured | None) -> int:
+    """How long a primary may hold writes back for a graceful failover, in ms, counted from when it was asked.
+
+    Redis before 6.2.8 does not lift the pause when the attempt ends, so it lasts twice as long (clusterProcessPacket
+    pauses for twice the timeout, and resetManualFailover of those versions leaves it so).
+    """
+    timeout_ms = manual_failover_timeout_ms(server, config)
+    return 2 * timeout_ms if server.flavour is Flavour.REDIS and server.version < (6, 2, 8) else timeout_ms

@@ -95,7 +95,7 @@ def test_a_node_that_loads_lives_and_is_not_ready(lab: LabMaker) -> None:
     assert (ready.code, live.code) == (NO, YES)
     assert "is loading its data set" in ready.line
     assert "answers LOADING" in live.line
-    one.wait(lambda: both(one, "n1") == (YES, YES), "the data to be loaded", timeout_s=40.0)
+    one.wait(lambda: both(one, "n1") == (YES, YES), "the data to be loaded", timeout_s=120.0)
 
 
 @every_server

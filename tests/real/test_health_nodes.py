@@ -252,15 +252,15 @@ def test_a_slot_owner_that_runs_a_script_without_end(lab: LabMaker) -> None:
     assert health_of(one).exit_code == OK
 
 
-SLOW_LOADING = ("key-load-delay 16000", "rdbcompression no")
-"""16 ms a key: long enough for all questions on a busy machine. A loading server looks at its clients after each 2 MB
+SLOW_LOADING = ("key-load-delay 12000", "rdbcompression no")
+"""12 ms a key: long enough for all questions on a busy machine. A loading server looks at its clients after each 2 MB
 that it read, and takes no CONFIG SET meanwhile, so it cannot be made to end early."""
 
 
 @every_server
 def test_a_primary_that_loads_its_data(lab: LabMaker) -> None:
-    one = lab(node_timeout_ms=LONG_MS, conf=SLOW_LOADING)
-    # A thousand keys of 40 KB in one slot: sixteen seconds of loading.
+    one = lab(node_timeout_ms=4 * LONG_MS, conf=SLOW_LOADING)  # nobody takes over meanwhile
+    # A thousand keys of 40 KB in one slot: twelve seconds of loading.
     script = "local value = string.rep('x', 40000) for i = 1, 1000 do redis.call('SET', KEYS[1] .. i, value) end"
     tag = next(word for word in "abcdefgh" if slot_of(one, "n1", f"{{{word}}}") <= 5460)
     one.say("n1", "EVAL", script, 1, f"{{{tag}}}")

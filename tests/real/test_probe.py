@@ -81,7 +81,7 @@ def test_a_member_without_slots_is_ready(lab: LabMaker) -> None:
 @every_server
 def test_a_node_that_loads_lives_and_is_not_ready(lab: LabMaker) -> None:
     """To restart it would begin the loading anew, for ever."""
-    one = lab(node_timeout_ms=LONG_MS, conf=SLOW_LOADING)
+    one = lab(node_timeout_ms=4 * LONG_MS, conf=SLOW_LOADING)  # nobody takes over meanwhile
     script = "local value = string.rep('x', 40000) for i = 1, 1000 do redis.call('SET', KEYS[1] .. i, value) end"
     tag = next(word for word in "abcdefgh" if slot_of(one, "n1", f"{{{word}}}") <= 5460)
     one.say("n1", "EVAL", script, 1, f"{{{tag}}}")

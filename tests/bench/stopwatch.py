@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import statistics
 import subprocess
 import tempfile
 import termios
@@ -37,8 +36,9 @@ class Laps:
     laps: tuple[Lap, ...]
 
     @property
-    def median_s(self) -> float:
-        return statistics.median(lap.seconds for lap in self.laps)
+    def fastest_s(self) -> float:
+        """What the work itself takes: on a shared machine all that is added to it is somebody else's."""
+        return min(lap.seconds for lap in self.laps)
 
     @property
     def longest_s(self) -> float:

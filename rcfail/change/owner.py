@@ -93,6 +93,11 @@ def has_ended(owner: Owner) -> bool:
     return False
 
 
+def lives_here(owner: Owner) -> bool:
+    """The process is on this host, and runs."""
+    return owner.boot == _boot() and owner.host == socket.gethostname()[:_LONGEST] and not has_ended(owner)
+
+
 def _started(pid: int) -> str | None:
     """Field 22 of /proc/PID/stat, counted behind the name in brackets, which may hold anything (proc(5)).
 

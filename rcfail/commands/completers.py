@@ -54,6 +54,16 @@ def addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     return _last_of_list(((address, words) for address, _, words in _members(ctx)), incomplete)
 
 
+def conditions(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """What rcfail wait can wait for; behind an equals sign the nodes."""
+    from rcfail.health.conditions import OF_CLUSTER, What
+
+    name, equals, _begun = incomplete.partition("=")
+    if not equals:
+        return _matching(((each if each in OF_CLUSTER else f"{each}=", "") for each in What), incomplete)
+    return _matching(((f"{name}={address}", words) for address, _id, words in _members(ctx)), incomplete)
+
+
 def members(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """host:port and id of the nodes, and their hosts."""
     found = list(_members(ctx))

@@ -24,6 +24,7 @@ COMMANDS = {
     "nodes": Entry("nodes:nodes", "Show one node's table of the cluster as a tree by shard."),
     "views": Entry("views:views", "Say who sees whom, and what each side of a partition will do."),
     "whatif": Entry("whatif:whatif", "Say what the loss of a node, a host or a zone would do."),
+    "wait": Entry("wait:wait", "Wait until the cluster, or a node of it, is as it should be."),
     "history": Entry("history:history", "Show what was changed from this host, by whom, and what came of it."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),
     "probe": Entry("probe:probe", "Ask one node about itself: is it alive, is it ready (for Kubernetes)."),

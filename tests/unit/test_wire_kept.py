@@ -15,6 +15,7 @@ from rcfail.wire.bounds import Bounds
 from rcfail.wire.door import Door
 from rcfail.wire.kept import OLDEST_S, KeptDoor
 from rcfail.wire.refusals import Refusal
+from tests.bench.replies import read_commands
 from tests.unit.liars import line
 from tests.unit.wire_servers import Call, OddServer, bulk, serving, speaker
 from tests.unit.wire_world import Servers
@@ -81,6 +82,19 @@ def test_ten_rounds_are_one_connection_a_node_and_each_asks_anew(
     heard = next(each for each in later[0].answers if each.endpoint == servers.world["a"].endpoint)
     assert "used_memory:4242" in (heard.info or "")
     assert heard.config == next(each for each in first.answers if each.endpoint == heard.endpoint).config
+
+
+def test_users_and_settings_are_asked_once_for_each_connection_and_told_in_every_round(
+    servers: Servers, sight: LastingSight, clock: Clock
+) -> None:
+    """A server with a thousand users would otherwise print them all, every second, for each watch."""
+    rounds = [look(sight, clock) for _ in range(5)]
+    for server in servers.all:
+        asked = read_commands(server.calls[0].received)[0]
+        assert asked.count([b"ACL", b"LIST"]) == 1
+        assert asked.count([b"INFO"]) == 5
+    for each in rounds:
+        assert all(answer.users and answer.config for answer in each.answers)
 
 
 def test_no_connection_grows_old_and_settings_are_read_again(

@@ -159,7 +159,7 @@ class ClusterLock:
         there = self._read(conversation, key)
         if there.key in (Key.OTHERS, Key.UNKNOWN):
             return there
-        said = conversation.read([("SET", key, self._value, "NX", "PX", str(self._ttl_ms))])[0]
+        said = conversation.change([("SET", key, self._value, "NX", "PX", str(self._ttl_ms))])[0]
         if said == "OK":
             return Found(Key.OURS)
         return Found(Key.UNKNOWN, why=_reason(said)) if isinstance(said, Refusal) else self._read(conversation, key)
@@ -169,7 +169,7 @@ class ClusterLock:
         watched, there = conversation.read([("WATCH", key), ("GET", key)])
         if isinstance(watched, Refusal) or there != value:
             return self._judged(watched if isinstance(watched, Refusal) else there)
-        done = conversation.read([("MULTI",), *commands, ("EXEC",)])[-1]
+        done = conversation.change([("MULTI",), *commands, ("EXEC",)])[-1]
         return Found(Key.UNKNOWN, why=_reason(done)) if isinstance(done, Refusal) else Found(Key.OURS)
 
     def _judged(self, value: Reply) -> Found:

@@ -198,6 +198,15 @@ class Conversation:
         self.failure = self.failure or refused
         return (refused,) * asked.count
 
+    def change(self, commands: Iterable[Command]) -> tuple[Reply, ...]:
+        """Send commands that change something, once, in one write. Without an answer they may have been carried out.
+
+        For what needs several commands on one connection; everything else is for `Door.say`.
+        """
+        asked = pack(tuple(map(tuple, commands)))
+        hindrance = self.authenticate()
+        return (hindrance,) * asked.count if hindrance else tuple(self._exchange(asked, self._deadline))
+
     def go_on(self, deadline: Deadline) -> None:
         """Use the connection for another round of questions, with an end of its own."""
         self._deadline = deadline

@@ -22,7 +22,9 @@ from rcfail.wire.refusals import Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from rcfail.cluster.snapshot import Snapshot
-    from rcfail.wire.door import Conversation, Door, Reply
+    from rcfail.wire.conversation import Conversation
+    from rcfail.wire.door import Door
+    from rcfail.wire.replies import Reply
 
 TTL_MS = 30_000
 """A run that died on another host is waited for no longer than this."""

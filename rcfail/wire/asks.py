@@ -18,10 +18,12 @@ from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silenc
 from rcfail.cluster.parse_links import parse_links
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.cluster.vitals import Server
-from rcfail.wire.door import Conversation, Door, Reply
+from rcfail.wire.conversation import Conversation
+from rcfail.wire.door import Door
 from rcfail.wire.fingerprints import UserReader, login_of
 from rcfail.wire.packed import Command
 from rcfail.wire.refusals import Refusal, RefusalKind
+from rcfail.wire.replies import Reply
 
 LINKS_UP_TO_NODES = 30
 """CLUSTER LINKS of all nodes together grows with the square of their number, so large clusters are not asked."""

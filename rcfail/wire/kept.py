@@ -14,8 +14,10 @@ from zlib import crc32
 
 from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
-from rcfail.wire.door import Conversation, Door, Reply
+from rcfail.wire.conversation import Conversation
+from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
+from rcfail.wire.replies import Reply
 from rcfail.wire.together import PATIENCE_S, answering
 
 OLDEST_S = 10.0

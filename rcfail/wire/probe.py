@@ -7,9 +7,10 @@ from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import Absence, AbsenceKind, Answer, Ask, Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.wire.asks import MOST_CHARACTERS, MOST_LINES, silence_in
-from rcfail.wire.door import Door, Reply
+from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
 from rcfail.wire.refusals import Refusal, RefusalKind
+from rcfail.wire.replies import Reply
 
 # In the order that silence_in relies on.
 _ASKED: tuple[tuple[Ask, Command], ...] = (

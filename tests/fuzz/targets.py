@@ -129,7 +129,7 @@ def _asked(data: bytes) -> Observation:
     try:
         theirs.send(data[: 1 << 16])
         theirs.shutdown(socket.SHUT_WR)
-        with mock.patch("rcfail.wire.door.dial", return_value=BoundSocket(ours, SYSTEM_CLOCK)):
+        with mock.patch("rcfail.wire.conversation.dial", return_value=BoundSocket(ours, SYSTEM_CLOCK)):
             door = Door(bounds=Bounds(read_s=2.0, reply_bytes=_MOST_REPLY_BYTES))
             found = Questioner(door, NodesReader(), SYSTEM_CLOCK).ask(PLACE, Deadline.after(5.0))
     finally:

@@ -29,8 +29,8 @@ from rcfail.practice.lab.register import LabEntry, NodeEntry, Register
 from rcfail.practice.lab.restart import AS_IT_WAS, Comeback, restart
 from rcfail.practice.lab.tables import Side
 from rcfail.practice.lab.talk import Talk, talk_to
-from rcfail.wire.door import Reply
 from rcfail.wire.refusals import Refusal
+from rcfail.wire.replies import Reply
 
 REPOSITORY = Path(__file__).parents[2]
 WAIT_S = 15.0

@@ -25,10 +25,11 @@ from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.wire.asks import FIRST, Questioner
 from rcfail.wire.bounds import Bounds
 from rcfail.wire.crawl import crawl, look_again
-from rcfail.wire.door import Door, Reply
+from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
 from rcfail.wire.record import load, redact, save
 from rcfail.wire.refusals import Refusal, RefusalKind
+from rcfail.wire.replies import Reply
 from rcfail.wire.secret import NOBODY, Credentials, Secret
 from tests.real.conftest import LabMaker
 from tests.real.servers import RunningLab, ServerUnderTest, all_servers

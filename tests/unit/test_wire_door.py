@@ -15,8 +15,9 @@ from rcfail.clock import SYSTEM_CLOCK, Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.wire.bounds import Bounds
-from rcfail.wire.door import Door, Reply
+from rcfail.wire.door import Door
 from rcfail.wire.refusals import Refusal, RefusalKind
+from rcfail.wire.replies import Reply
 from rcfail.wire.secret import NOBODY, Credentials, Secret
 from tests.bench.replies import read_commands
 from tests.unit.wire_servers import (

@@ -18,8 +18,9 @@ from rcfail.cluster.observation import SilenceReason
 from rcfail.errors import ConfigFault
 from rcfail.wire.bounds import Bounds
 from rcfail.wire.crawl import crawl
-from rcfail.wire.door import Door, Reply
+from rcfail.wire.door import Door
 from rcfail.wire.refusals import Refusal
+from rcfail.wire.replies import Reply
 from rcfail.wire.secret import Credentials, Secret
 from rcfail.wire.tls import Guard, Terms
 from tests.unit.certificates import NEEDS_OPENSSL, PASSPHRASE, Certificates, SecuredServer

@@ -17,9 +17,10 @@ from rcfail.practice.lab.conf import CONF_FILE, conf_value
 from rcfail.practice.lab.register import LabEntry, NodeEntry
 from rcfail.practice.lab.users import password_of
 from rcfail.wire.bounds import Bounds
-from rcfail.wire.door import Door, Reply
+from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
 from rcfail.wire.refusals import Refusal
+from rcfail.wire.replies import Reply
 from rcfail.wire.secret import NOBODY, Credentials, Secret
 
 if TYPE_CHECKING:

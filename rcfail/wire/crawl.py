@@ -22,6 +22,9 @@ from rcfail.wire.roll import MOST_NODES, Listings, call, claimed, deserted, doub
 Row = TypeVar("Row", Answer, Silence)
 
 NODES_AT_ONCE = 64
+BEGUN_AT_ONCE = 128
+"""Connections that are begun together; threads are for those of them that take longer."""
+
 SECOND_ADDRESS_S = 1.0
 """When all nodes are heard, so long is waited for the addresses at which some of them are listed besides."""
 
@@ -188,7 +191,7 @@ class _Crawler:
     def _ask_due(self) -> None:
         """Ask so many at once; read who answers within a moment here, and leave the others to threads."""
         while self._due and not self._deadline.passed():
-            some, self._due = self._due[:NODES_AT_ONCE], self._due[NODES_AT_ONCE:]
+            some, self._due = self._due[:BEGUN_AT_ONCE], self._due[BEGUN_AT_ONCE:]
             left = dict.fromkeys(some)
             for place in self._questioner.begin(some, self._deadline) if self._here else ():
                 if self._here:

@@ -163,7 +163,7 @@ def simulated(nodes: int, delay_ms: float, target: float) -> Callable[[Options],
     """rcfail beside redis-cli on a simulated cluster."""
 
     def measure(options: Options) -> Iterator[Row]:
-        rounds = options.slow_rounds if delay_ms else options.rounds
+        rounds = options.slow_rounds if delay_ms and nodes > 100 else options.rounds
         with start(nodes, delay_ms) as simulation:
             peer, ours = race(
                 [

@@ -8,13 +8,14 @@ from functools import partial
 import click
 
 from rcfail.clock import SYSTEM_CLOCK
+from rcfail.commands.codes import known_code
 from rcfail.commands.health import thresholds_of
 from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.commands.options import Verb, completed_by, duration, settings_of
 from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.conditions import Ambiguous, BadCondition, Condition, condition, node_of
-from rcfail.health.verdict import Policy
+from rcfail.health.verdict import Policy, Verdict
 from rcfail.health.wording import duration as duration_text
 from rcfail.render.facts import cluster_name
 from rcfail.render.inert import inert
@@ -22,7 +23,7 @@ from rcfail.render.lines import Line, Span, Style, line, span, wrapped
 from rcfail.render.outcome import ClusterName, Json, Outcome, Trouble
 from rcfail.rounds import Judge
 from rcfail.session import lasting, open_sight
-from rcfail.settings.sections import Settings
+from rcfail.settings.sections import Settings, Wanted
 from rcfail.waiting import Waited, Waiting
 
 _FORMS = "healthy, settled, primary=NODE, replica=NODE, synced=NODE"
@@ -31,7 +32,7 @@ _FORMS = "healthy, settled, primary=NODE, replica=NODE, synced=NODE"
 @click.command(
     cls=Verb,
     looks=True,
-    example="rcfail wait healthy --timeout 2m -s 10.0.0.5:6379\nrcfail wait settled primary=10.0.1.7:6379",
+    example="rcfail wait settled primary=10.0.1.7:6379\nrcfail wait healthy --ignore quorum-fragile --timeout 2m",
 )
 @click.argument(
     "conditions", nargs=-1, required=True, metavar="CONDITION...", shell_complete=completed_by("conditions")
@@ -39,12 +40,34 @@ _FORMS = "healthy, settled, primary=NODE, replica=NODE, synced=NODE"
 @click.option(
     "--timeout", type=duration, default="60s", show_default=True, metavar="DURATION", help="How long to wait at most."
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice([Verdict.WARNING.value, Verdict.CRITICAL.value]),
+    default=Verdict.WARNING.value,
+    show_default=True,
+    help="critical: a WARNING is healthy too. UNKNOWN never is.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    shell_complete=completed_by("codes"),
+    help="Leave a finding out of healthy; repeat it for more.",
+)
+@click.option("--min-replicas", type=click.IntRange(min=0), help="Healthy replicas that a shard needs. [1]")
 @click.pass_context
-def wait(ctx: click.Context, conditions: tuple[str, ...], timeout: float) -> Outcome:
+def wait(
+    ctx: click.Context,
+    conditions: tuple[str, ...],
+    timeout: float,
+    fail_on: str,
+    ignore: tuple[str, ...],
+    min_replicas: int | None,
+) -> Outcome:
     """Wait until all conditions hold, seen twice in a row.
 
     \b
-    healthy        the verdict of rcfail health is OK
+    healthy        rcfail health would end with 0
     settled        all nodes that live say the same of roles, owners, epochs
     primary=NODE   it is a primary with slots, and all nodes know it
     replica=NODE   it is a replica, and all nodes know it
@@ -56,13 +79,14 @@ def wait(ctx: click.Context, conditions: tuple[str, ...], timeout: float) -> Out
     """
     wanted = tuple(dict.fromkeys(_wanted(each) for each in conditions))
     settings = settings_of(ctx)
+    policy = Policy(Verdict(fail_on), tuple(known_code(code).code for each in ignore for code in each.split(",")))
     if settings.target.record is not None:
         raise UsageFault(
             "wait needs live servers: a record never changes", "Judge it: rcfail health --from-record FILE"
         )
     with ended_like_ctrl_c(), lasting(open_sight(settings)) as sight:
-        thresholds = thresholds_of(settings.wanted)
-        judge = Judge(sight, thresholds, Policy(), SYSTEM_CLOCK, settings.limits.deadline_s, settings.zones)
+        thresholds = thresholds_of(settings.wanted, Wanted(min_replicas=min_replicas))
+        judge = Judge(sight, thresholds, policy, SYSTEM_CLOCK, settings.limits.deadline_s, settings.zones)
         try:
             waited = Waiting(judge, wanted, _teller(wanted)).wait(timeout)
         except Ambiguous as error:

@@ -9,7 +9,8 @@ from enum import StrEnum
 from rcfail.cluster.lookup import Kind, meanings, near
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
-from rcfail.health.verdict import Diagnosis, Verdict
+from rcfail.exits import ExitCode
+from rcfail.health.verdict import Diagnosis
 from rcfail.health.wording import called, counted, listing, named
 
 
@@ -83,7 +84,7 @@ def missing(wanted: Condition, snapshot: Snapshot, diagnosis: Diagnosis) -> str:
 
 
 def _to_health(diagnosis: Diagnosis) -> str:
-    if diagnosis.verdict is Verdict.OK:
+    if diagnosis.exit_code is ExitCode.OK:
         return ""
     codes = dict.fromkeys(each.code for each in diagnosis.findings if each.severity != "info")
     return f"{diagnosis.verdict.upper()}: {listing(list(codes), 4)}"

@@ -54,6 +54,15 @@ def test_what_does_not_come_true_is_told_with_its_reason(lab: LabMaker) -> None:
     assert "is a replica" in ran.stderr
 
 
+def test_a_warning_that_is_expected_is_not_waited_for(lab: LabMaker) -> None:
+    """A cluster for development: two primaries without replicas are as they should be."""
+    one = lab(2, 0)
+    assert one.rcfail("wait", "healthy", "--timeout", "1s").returncode == TIMEOUT
+    for words in (("--ignore", "quorum-fragile", "--min-replicas", "0"), ("--fail-on", "critical")):
+        ran = one.rcfail("wait", "healthy", *words, "--timeout", "30s")
+        assert ran.returncode == OK, ran.stderr
+
+
 def test_a_cluster_that_nobody_can_see_is_unknown(lab: LabMaker) -> None:
     one = lab(3, 0)
     one.kill(*one.nodes)

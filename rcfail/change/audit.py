@@ -6,7 +6,6 @@ before a send refuses it; what cannot be written after it is told, for a send ca
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from rcfail.change.owner import Owner
-from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from rcfail.change.turn import take_turn
+from rcfail.clock import SYSTEM_CLOCK, Clock
 from rcfail.errors import OutOfTime, Refused
 
 Facts: TypeAlias = Mapping[str, Any]
 
-_PATIENCE_S = 5.0
 _HIDDEN = "***"
 
 
@@ -164,27 +163,13 @@ def _opened(path: Path, clock: Clock) -> int:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError("it is no regular file")
-        poll(
-            lambda: _locked(handle),
-            bool,
-            deadline=Deadline.after(_PATIENCE_S, clock),
-            every_s=0.01,
-            waiting_for="another writer of the audit",
-        )
+        take_turn(handle, clock, "another writer of the audit")
         if fresh:
             _sync_folder(path.parent)
     except BaseException:
         os.close(handle)
         raise
     return handle
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ is written down with the ids of all nodes it sees, and two runs that share one o
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rcfail.change.owner import Owner, has_ended, read_owner
-from rcfail.clock import Clock, Deadline, poll
-
-_PATIENCE_S = 5.0
+from rcfail.change.turn import take_turn
+from rcfail.clock import Clock
 
 
 class Holder(NamedTuple):
@@ -74,21 +72,7 @@ class LocalLock:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._folder / ".turn", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            poll(
-                lambda: _locked(handle),
-                bool,
-                deadline=Deadline.after(_PATIENCE_S, self._clock),
-                every_s=0.01,
-                waiting_for="another rcfail that takes the local lock",
-            )
+            take_turn(handle, self._clock, "another rcfail that takes the local lock")
             yield
         finally:
             os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -144,7 +144,9 @@ class Questioner:
 
     def ask(self, endpoint: Endpoint, deadline: Deadline) -> Answer | Silence:
         """Everything from one node, over one connection. Never raises. `expected` is left to whoever knows it."""
-        opening = self._openings.pop(endpoint, None) or self._opening_now()
+        begun = self._openings.pop(endpoint, None)
+        # Who was not reached by `begin` is asked anew, and the time that it spent waiting for a thread is not its own.
+        opening = begun if begun and self._door.has_begun(endpoint) else self._opening_now()
         began_s, at_unix_ms = opening.began_s, opening.at_unix_ms
         with self._door.open(endpoint, deadline=deadline) as conversation:
             replies = conversation.read(opening.commands)

@@ -83,6 +83,10 @@ class Door:
                 place, sock = each
                 self._half[place] = sock
 
+    def has_begun(self, place: Endpoint) -> bool:
+        """Whether `begin` has sent its questions there."""
+        return place in self._begun
+
     def drop(self) -> None:
         """Close what was begun, and not gone on with."""
         while self._begun:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from rcfail.clock import SYSTEM_CLOCK, Deadline
+from rcfail.clock import SYSTEM_CLOCK, Deadline, SystemClock
 from rcfail.cluster.nouns import Endpoint
-from rcfail.cluster.observation import SilenceReason
+from rcfail.cluster.observation import Silence, SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.wire.asks import Questioner
-from rcfail.wire.bounds import Bounds
+from rcfail.wire.bounds import Bounds, Unheard
 from rcfail.wire.crawl import crawl
+from rcfail.wire.dial import dial
 from rcfail.wire.door import Door
 from rcfail.wire.pool import Pool
 from rcfail.wire.secret import Credentials, Secret
@@ -111,6 +112,39 @@ def test_a_connection_under_way_that_comes_to_stand_later_is_used() -> None:
         thread.start()
         assert door.read(place, [("PING",)], deadline=Deadline.after(10.0)) == ("PONG",)
         thread.join(10)
+
+
+class Later(SystemClock):
+    """The machine's clock, put forward by hand."""
+
+    ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+
+def test_the_wait_for_a_thread_is_not_put_down_to_the_node() -> None:
+    """A refusal that took long is not asked for again in the second look, as one that came at once is."""
+    clock, place = Later(), closed_port()
+    door = Door(bounds=Bounds(read_s=5.0), clock=clock)
+    questioner = Questioner(door, NodesReader(), clock)
+    assert [*questioner.begin([place], Deadline.after(5.0, clock))] == []
+    clock.ahead_s = 3600.0
+    said = questioner.ask(place, Deadline.after(5.0, clock))
+    assert isinstance(said, Silence)
+    assert said.reason is SilenceReason.REFUSED
+    assert said.waited_ms < 3_000_000
+
+
+def test_a_connection_under_way_is_closed_when_no_time_is_left(servers: Servers) -> None:
+    """What would be left open is an error in these tests; here it is asked of the socket itself."""
+    with full_backlog() as filtered:
+        half = socket.socket()
+        half.setblocking(False)
+        half.connect_ex((filtered.host, filtered.port))
+        with pytest.raises(Unheard):
+            dial(filtered, Bounds(connect_s=0.0), Deadline.after(0.0), half=half)
+    assert half.fileno() == -1
 
 
 def test_what_nobody_went_on_with_is_closed(servers: Servers) -> None:

@@ -105,6 +105,11 @@ class _Opening:
     began_s: float
     at_unix_ms: int
 
+    @property
+    def at_once(self) -> bool:
+        """All settings are in one question, which only newer servers understand."""
+        return self.settings == len(_SETTINGS_AT_ONCE)
+
 
 class Questioner:
     """Asks one node after the other, from many threads; what they say alike is kept once.
@@ -157,7 +162,7 @@ class Questioner:
             del replies  # they may hold masterauth
             able = configures_several_at_once(said.server)
             self._door.all_take_patterns = able and self._door.all_take_patterns is not False
-            self._second(conversation, said, settings_again=opening.settings == 1 and not able)
+            self._second(conversation, said, settings_again=opening.at_once and not able)
         return Answer(
             endpoint=endpoint,
             expected=None,

@@ -29,6 +29,8 @@ SECOND_ADDRESS_S = 1.0
 """When all nodes are heard, so long is waited for the addresses at which some of them are listed besides."""
 
 LONGEST_HERE_S = 0.2
+"""A node that takes longer than this to end what it began is the last that is read without a thread."""
+
 SLOW_SILENCE_MS = 500
 """A second look does not wait again for a silence that took this long."""
 
@@ -198,7 +200,6 @@ class _Crawler:
                     del left[place]
                     began_s = self._clock.monotonic_s()
                     self._take(self._questioner.ask(place, self._deadline))
-                    # It began to answer and did not end: no further one shall hold up all that come after it.
                     self._here = self._clock.monotonic_s() - began_s < LONGEST_HERE_S
             for place in left:
                 self._pool.submit(lambda place=place: self._questioner.ask(place, self._deadline))  # type: ignore[misc]

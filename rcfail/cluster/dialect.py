@@ -74,14 +74,6 @@ def least_election_delay_ms(server: Server, node_timeout_ms: int, rank: int) -> 
     return 500 + 1000 * rank
 
 
-def ranks_by_id(server: Server) -> bool:
-    """Of replicas with equal offsets the one with the smallest id stands first, and alone (clusterGetReplicaRank).
-
-    On Redis they have the same rank, and chance decides.
-    """
-    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
-
-
 def elections_collide(server: Server) -> bool:
     """Whether replicas of two primaries that failed together may ask in one epoch, so that one of them has to wait
     for its next turn: before Valkey 8.1 nothing keeps them apart but chance (clusterGetFailedPrimaryRank).

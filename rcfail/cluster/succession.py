@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rcfail.cluster.candidacy import Candidate, Obstacle, bars_failover, candidates
-from rcfail.cluster.dialect import election_delay_ms, least_election_delay_ms, ranks_by_id
+from rcfail.cluster.dialect import election_delay_ms, least_election_delay_ms
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
@@ -64,12 +64,15 @@ def succession(
 
 
 def _rivals(snapshot: Snapshot, able: Sequence[Candidate]) -> list[Candidate]:
-    """The one with most data, and those that have as much when the primary dies. `able` is in the order of rank."""
+    """The one with most data, and those that have as much when the primary dies. `able` is in the order of rank.
+
+    Equal offsets leave it open on Valkey too, where the smaller id then ranks first: a replica ranks itself by its own
+    offset and by those that its siblings said in their last heartbeats (clusterGetReplicaRank), so with one ping of
+    the primary on its way each of them believes that it is ahead.
+    """
     if not able:
         return []
     best = able[0]
-    if all(each.offset == best.offset and ranks_by_id(_server(snapshot, each.node_id)) for each in able):
-        return [best]
     return [each for each in able if each is best or _as_good(snapshot, best, each)]
 
 

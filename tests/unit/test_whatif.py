@@ -134,10 +134,11 @@ def test_on_redis_chance_decides_among_replicas_in_sync(offset: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["8.1.8", "9.1.2"])
-def test_on_valkey_the_smaller_id_is_elected_where_offsets_are_equal(version: str) -> None:
+def test_on_valkey_the_smaller_id_is_the_likelier_where_offsets_are_equal(version: str) -> None:
+    """Not sure to be: each ranks itself by its own offset and the others' last heartbeats, so one ping turns it."""
     world = World.of(3, 2)
     world.version = version
-    assert shard(after(world, "a"), "a").contenders == ids("a1")
+    assert shard(after(world, "a"), "a").contenders == ids("a1", "a2")
     world["a2"].info["slave_repl_offset"] = "5100"
     assert shard(after(world, "a"), "a").contenders == ids("a2", "a1"), "a moving stream is read at two moments"
 

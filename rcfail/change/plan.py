@@ -14,6 +14,9 @@ from rcfail.cluster.vitals import Server
 
 _WORDS = {Mode.GRACEFUL: (), Mode.FORCE: ("FORCE",), Mode.TAKEOVER: ("TAKEOVER",)}
 
+REDUNDANT_MS = 60_000
+"""How long the old primary may take to follow: a full copy of a large data set takes minutes, and is then told of."""
+
 PROPAGATION_MS = 2_000
 """A promoted node tells all others at once (a PONG to everybody); gossip repeats it every second (clusterCron)."""
 
@@ -23,7 +26,8 @@ class Step:
     """One command to one node, and what must be so when it is sent.
 
     `slots` and `epoch` are the primary's when the plan was made; `all_ids` were all members. `attempt_ms` is how long
-    the servers go on trying, and `verify_ms` how long its effect is waited for, both from the send.
+    the servers go on trying, and `verify_ms` how long its effect is waited for, both from the send. `redundant_ms` is
+    how long after the promotion the shard may take to have its replicas back.
     """
 
     number: int
@@ -34,6 +38,7 @@ class Step:
     epoch: int
     attempt_ms: int
     verify_ms: int
+    redundant_ms: int = REDUNDANT_MS
 
     @property
     def command(self) -> tuple[str, ...]:

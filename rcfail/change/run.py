@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rcfail.change.checks import Check
+from rcfail.change.loss import NO_LOSS, Loss
 from rcfail.change.plan import Plan, Step
 from rcfail.cluster.nouns import NodeId
 from rcfail.exits import ExitCode
@@ -61,6 +62,7 @@ class StepRun:
     hint: str = ""
     ours: bool = True
     retry_after_ms: int | None = None
+    loss: Loss = NO_LOSS
 
 
 @dataclass(frozen=True, slots=True)

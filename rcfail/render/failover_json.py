@@ -74,6 +74,10 @@ def _outcome(done: StepRun) -> Mapping[str, Any]:
         "epoch_after": done.epoch_after,
         "why": done.why or None,
         "retry_after_ms": done.retry_after_ms,
-        "loss": None,
+        "loss": {
+            "at_risk_bytes": list(done.loss.at_risk_bytes) if done.loss.at_risk_bytes else None,
+            "lost_bytes": done.loss.lost_bytes,
+            "lost_bytes_at_least": done.loss.lost_bytes_at_least,
+        },
         "gap_ms": None,
     }

@@ -1,0 +1,24 @@
+"""What becomes of a command that was sent: looked at fast, in every view, until it is verified or cannot come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcfail.change.checks import Check
+from rcfail.change.run import Moment, StepOutcome
+from rcfail.cluster.nouns import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How it ended; the fields are those of `StepRun`."""
+
+    outcome: StepOutcome
+    checks: tuple[Check, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    new_primary: NodeId | None = None
+    epoch_after: int | None = None
+    why: str = ""
+    hint: str = ""
+    ours: bool = True
+    retry_after_ms: int | None = None

@@ -9,7 +9,7 @@ from rcfail.cluster.lookup import SHORTEST_ID, Kind, Match, meanings, near
 from rcfail.cluster.nouns import SLOT_COUNT, NodeId, Role
 from rcfail.cluster.snapshot import Node, Shard, Snapshot
 from rcfail.errors import Refused, UsageFault
-from rcfail.health.wording import called, counted, listing, rcfail, slots_text, who
+from rcfail.health.wording import called, counted, listing, rcfail, redis_cli, slots_text, who
 
 _MOST_MATCHES = 6
 
@@ -82,7 +82,7 @@ def _node(snapshot: Snapshot, word: str, option: str = "") -> Node:
     if len(nodes) == 1:
         return nodes[0]
     if nodes:
-        told = "; ".join(_described(snapshot, each) for each in nodes[:_MOST_MATCHES])
+        told = "; ".join(who(snapshot, each) for each in nodes[:_MOST_MATCHES])
         more = f"; and {len(nodes) - _MOST_MATCHES} more" if len(nodes) > _MOST_MATCHES else ""
         raise NotMeant(f"{said} can mean {counted(len(nodes), 'node')}: {told}{more}", _longer(nodes))
     if found:
@@ -95,10 +95,6 @@ def _longer(nodes: list[Node]) -> str:
     first, others = nodes[0].node_id, [each.node_id for each in nodes[1:]]
     digits = next((n for n in range(SHORTEST_ID, len(first)) if not any(o.startswith(first[:n]) for o in others)), 40)
     return f"Give more digits of the id, such as {first[: max(digits, 8)]}, or HOST:PORT."
-
-
-def _described(snapshot: Snapshot, node: Node) -> str:
-    return who(snapshot, node)
 
 
 def _not_one_node(snapshot: Snapshot, said: str, match: Match) -> NotMeant:
@@ -155,10 +151,8 @@ def _of_replica(snapshot: Snapshot, node: Node) -> Aim:
     shard = snapshot.shard_of(node.node_id)
     if node.primary_id is None or shard is None or shard.primary_id == node.node_id:
         whom = f"{node.primary_id[:8]}, which nobody lists" if node.primary_id else "a primary that it does not know"
-        raise CannotMove(
-            f"{called(node)} is a replica of {whom}",
-            "Give it a primary first: CLUSTER REPLICATE ID on it. What is wrong: " + rcfail("health", node.endpoint),
-        )
+        way = redis_cli(node.endpoint, "CLUSTER", "REPLICATE", "ID")
+        raise CannotMove(f"{called(node)} is a replica of {whom}", f"Give it a primary first: {way}")
     return Aim(shard.primary_id, node.node_id)
 
 
@@ -177,13 +171,21 @@ def _of_primary(snapshot: Snapshot, node: Node) -> Aim:
 def _without_replicas(snapshot: Snapshot, node: Node, shard: Shard | None) -> CannotMove:
     slots = shard.slots if shard else node.slots
     if not slots:
+        way = redis_cli(node.endpoint, "CLUSTER", "REPLICATE", "ID")
         return CannotMove(
             f"{called(node)} is a primary without slots and without replicas",
-            "There is nothing to move. As a replica of a shard it would be a candidate: CLUSTER REPLICATE ID on it.",
+            f"There is nothing to move. As a replica of a shard it could take over: {way}",
         )
-    spare = next((each for each in snapshot.nodes.values() if each.role is Role.PRIMARY and not each.slots), None)
-    hint = f"{called(spare)} owns no slots: make it a replica" if spare else "Add a node as its replica"
+    spares = (each for each in snapshot.nodes.values() if each.role is Role.PRIMARY and each.view and not each.slots)
+    spare = next((each for each in spares if not _has_replicas(snapshot, each)), None)
+    way = redis_cli(spare.endpoint if spare else None, "CLUSTER", "REPLICATE", node.node_id)
+    who_could = f"{called(spare)} owns no slots and could be one" if spare else "Make a node that owns no slots one"
     return CannotMove(
         f"{called(node)} has no replica that could take over {slots_text(slots)}",
-        f"{hint} (CLUSTER REPLICATE {node.node_id} on it), wait until it is in sync, and try again.",
+        f"{who_could}: {way}, wait until it is in sync, and try again.",
     )
+
+
+def _has_replicas(snapshot: Snapshot, node: Node) -> bool:
+    shard = snapshot.shard_of(node.node_id)
+    return shard is not None and bool(shard.replica_ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from rcfail.change.target import Aim, CannotMove, NotMeant, aimed, meant_node, meant_places, meant_zone
@@ -176,13 +178,13 @@ def test_what_avoid_and_prefer_zone_mean() -> None:
 )
 def test_an_unknown_place_names_its_option(option: str, word: str, hint: str) -> None:
     snapshot = merge(World.of(3, 1).observe(), labels("127.50.[12].1=east", "*=west"))
-    ask = {
+    ask: dict[str, Callable[[], object]] = {
         "--avoid": lambda: meant_places(snapshot, option, [word]),
         "--prefer-zone": lambda: meant_zone(snapshot, option, word),
         "--expect-primary": lambda: meant_node(snapshot, word, option),
-    }[option]
+    }
     with pytest.raises(NotMeant) as fault:
-        ask()
+        ask[option]()
     assert fault.value.message.startswith(f"{option} {word}")
     assert hint in fault.value.hint
 

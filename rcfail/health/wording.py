@@ -55,6 +55,16 @@ def duration(milliseconds: float) -> str:
     return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
+def size(count: int) -> str:
+    """Bytes as people read them: `0 B`, `1.5 KB`, `12 MB`."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(amount) < 1024 or unit == "GB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "B" or abs(amount) >= 10 else f"{amount:.1f} {unit}"
+
+
 def redis_cli(endpoint: Endpoint | None, *words: str) -> str:
     """A redis-cli command for one node, safe to paste: the address was sent by a server, so it is quoted."""
     import shlex  # only where something is wrong

@@ -6,6 +6,7 @@ from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Known, Node
 from rcfail.health.finding import Promise, Severity
+from rcfail.health.wording import size as size
 from rcfail.render.lines import Style
 
 PROMISE_WORDS = {
@@ -56,16 +57,6 @@ SILENCE_WORDS = {
 def severity_style(word: Severity | Known | str) -> Style:
     """The colour of a severity, a verdict, or of yes and no."""
     return _STYLES.get(str(word), Style.PLAIN)
-
-
-def size(count: int) -> str:
-    """Bytes as people read them: `0 B`, `1.5 KB`, `12 MB`."""
-    amount = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if abs(amount) < 1024 or unit == "GB":
-            break
-        amount /= 1024
-    return f"{amount:.0f} {unit}" if unit == "B" or abs(amount) >= 10 else f"{amount:.1f} {unit}"
 
 
 def ranges(slots: tuple[SlotRange, ...], most: int | None = None) -> str:

@@ -76,13 +76,13 @@ def _failover_ready(snapshot: Snapshot, findings: Iterable[Finding]) -> Mapping[
         if Promise.FAILOVER_READY not in impaired(finding) or finding.severity is Severity.INFO:
             continue
         said = Known.UNKNOWN if finding.severity is Severity.UNKNOWN else Known.NO
-        for shard in _touched(snapshot, finding.subject):
+        for shard in touched(snapshot, finding.subject):
             if answers[shard.primary_id] is not Known.NO:
                 answers[shard.primary_id] = said
     return answers
 
 
-def _touched(snapshot: Snapshot, subject: Subject) -> Iterator[Shard]:
+def touched(snapshot: Snapshot, subject: Subject) -> Iterator[Shard]:
     """The shards that a finding is about: all of them, unless it names one, or some of its nodes or slots."""
     if subject.kind is SubjectKind.SLOT:
         first, _, last = subject.id.partition("-")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rcfail.change.cluster_lock import TTL_MS, ClusterLock, dead, seats_of
+from rcfail.change.cluster_lock import TTL_MS, ClusterLock, dead, places_of, seats_of
 from rcfail.change.local_lock import LocalLock
 from rcfail.change.owner import Owner, read_owner
 from rcfail.clock import SYSTEM_CLOCK, Clock
@@ -83,7 +83,7 @@ def hold(
     over = _once(over)
     local = LocalLock(folder, owner, sorted(snapshot.nodes), clock)
     _take_local(local, folder, break_lock, over, clock)
-    cluster = ClusterLock(door, seats_of(snapshot), owner, ttl_ms)
+    cluster = ClusterLock(door, seats_of(snapshot), owner, ttl_ms, places_of(snapshot))
     try:
         held = Hold(local, cluster, _take_cluster(cluster, break_lock, over, clock))
         with _renewed(cluster, ttl_ms):

@@ -52,6 +52,12 @@ class Door:
         self._begun: dict[Endpoint, Conversation] = {}
         self._half: dict[Endpoint, socket] = {}
 
+    def apart(self, bounds: Bounds) -> Door:
+        """The same user, names and TLS, with bounds of its own, and nothing of what was begun here."""
+        door = Door(self.credentials, bounds, self.clock, self._parser, self._guard)
+        door.names = self.names
+        return door
+
     def open(self, endpoint: Endpoint, *, deadline: Deadline) -> Conversation:
         """Connect, for several reads on one connection; use it in a `with`. Never raises: reads then say why.
 

@@ -1,0 +1,274 @@
+"""A canary in one shard: a writer and a reader that feel what clients feel while the shard changes hands.
+
+Each write sets a key of its own, `rcfail:{TAG}:canary:TOKEN:NUMBER`, which ends by itself after ten minutes; all are
+removed at the end. So every acknowledged write can be looked for afterwards, and no other key is ever touched.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rcfail.change.felt import CanaryResult
+from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
+from rcfail.cluster.keyslot import tag_within
+from rcfail.cluster.nouns import NodeId, SlotRange
+from rcfail.practice.canary_client import ANSWER_S, MEET_S, Client, Members, kind_of, members_of
+from rcfail.practice.canary_keys import MOST_KEYS, TTL_S, Keys, evicted
+from rcfail.practice.tally import Fate, Gap, Successes, Tally, Write, tally
+from rcfail.wire.refusals import Refusal, RefusalKind
+
+if TYPE_CHECKING:
+    from rcfail.cluster.snapshot import Node, Snapshot
+    from rcfail.wire.door import Door
+    from rcfail.wire.replies import Reply
+
+PACE_S = 0.005
+"""From the begin of one try to the next: 200 a second, so a gap is known to some 5 ms."""
+
+READY_S = 3.0
+"""How long the first write and the first read may take, before the shard does not serve this client."""
+
+_FINAL_S = 8.0
+_LOOK_S = 0.02
+_SHOWN = 5
+_MISSING = "missing"  # a read was answered, and the acknowledged key was not there
+_FOR_GOOD = frozenset({RefusalKind.NOT_PERMITTED, RefusalKind.AUTH_REFUSED})
+
+
+class _Hand:
+    """What one of the two threads met. `refused` is its last answer that was no success."""
+
+    def __init__(self, client: Client, started_s: float) -> None:
+        self.client = client
+        self._started_s = started_s
+        self.successes = Successes()
+        self.first = threading.Event()
+        self.ended = threading.Event()
+        self.refused: Refusal | None = None
+
+    def note(self, reply: Reply, now_s: float) -> bool:
+        """Whether it was a success."""
+        if isinstance(reply, Refusal):
+            self.refused = reply
+            return False
+        if not self.first.is_set() and now_s - self._started_s > READY_S:
+            self.successes = Successes(self._started_s)  # nobody called it ready: the time until now was a gap too
+        self.successes.add(now_s)
+        self.first.set()
+        return True
+
+    @property
+    def is_shut_out(self) -> bool:
+        """It would get no other answer however often it asks."""
+        return not self.first.is_set() and self.refused is not None and self.refused.kind in _FOR_GOOD
+
+    @property
+    def why_not(self) -> str:
+        said = self.refused
+        return "no answer came yet" if said is None else said.text or kind_of(said)
+
+
+class Canary:
+    """Use it in a `with`, or by `start` and `stop`. Nothing raises for what servers do: that is in the result.
+
+    `primary` is who owns the shard now. `unready` says after the start why the canary was not served, else "".
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        snapshot: Snapshot,
+        primary: NodeId,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        pace_s: float = PACE_S,
+        most_keys: int = MOST_KEYS,
+    ) -> None:
+        self._door = door
+        self._clock = clock
+        self._pace_s = pace_s
+        self._members = members_of(snapshot, primary)
+        self._primary = primary
+        node = snapshot.node(primary)
+        slots = tuple(_steady_slots(node)) if node else ()
+        tag = tag_within(slots) if slots else ""
+        self._keys = Keys(f"rcfail:{{{tag}}}:canary:{secrets.token_hex(6)}:", most_keys)
+        self._can_write = bool(slots)
+        self._over = threading.Event()
+        self._ended_s = 0.0
+        self._hands: tuple[_Hand, _Hand] | None = None
+        self._result: CanaryResult | None = None
+        self.unready = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> str:
+        """Begin, and return when the first write and the first read were acknowledged: "", or why they were not.
+
+        The canary goes on all the same, unless nobody will ever let it: it may be served later.
+        """
+        if not self._can_write:
+            self.unready = "the shard has no slot to write to"
+            return self.unready
+        started_s = self._clock.monotonic_s()
+        writer, reader = (_Hand(Client(self._door, self._members, self._primary), started_s) for _ in range(2))
+        self._hands = (writer, reader)
+        for hand, turn, name in ((writer, self._write, "canary writer"), (reader, self._read, "canary reader")):
+            threading.Thread(target=self._go_on, args=(hand, turn), name=name, daemon=True).start()
+        ends = Deadline.after(READY_S, self._clock)
+        for hand, verb in ((writer, "write"), (reader, "read")):
+            while not hand.first.wait(ends.at_most(_LOOK_S)):
+                if hand.is_shut_out or ends.passed():
+                    self.unready = f"no {verb} was acknowledged: {hand.why_not}"
+                    return self.unready
+        return ""
+
+    def stop(self, owner: NodeId | None = None) -> None:
+        """End the load, look for what was acknowledged, and remove all keys.
+
+        With `owner`, the shard's primary by the verification, that node is asked and no other: an old primary that
+        was cut off still has every key.
+        """
+        if self._result is not None or self._hands is None:
+            return
+        self._ended_s = self._clock.monotonic_s()
+        self._over.set()
+        ends = Deadline.after(2 * (ANSWER_S + 2 * MEET_S), self._clock)
+        for hand in self._hands:
+            hand.ended.wait(ends.remaining_s())
+        client = self._last_client(self._hands[0], owner)
+        try:
+            self._result = self._judged(self._hands, client)
+        finally:
+            client.close()
+
+    def result(self) -> CanaryResult:
+        """What was felt; the canary is ended, if it was not yet."""
+        self.stop()
+        return self._result or CanaryResult(unready=self.unready, why=self.unready, ttl_s=TTL_S)
+
+    def _go_on(self, hand: _Hand, turn: Callable[[_Hand], bool]) -> None:
+        """One turn after the other, each begun `pace_s` after the one before, or at once after a redirection."""
+        moved = False
+        try:
+            while not self._over.is_set() and not hand.is_shut_out:
+                began_s, at = self._clock.monotonic_s(), hand.client.at
+                done = turn(hand)
+                # Once: two nodes that send each other's clients on must not be asked without a pause.
+                moved = not done and not moved and hand.client.at != at
+                if not moved:
+                    self._over.wait(max(0.0, began_s + self._pace_s - self._clock.monotonic_s()))
+        finally:
+            hand.client.close()
+            hand.ended.set()
+
+    def _write(self, hand: _Hand) -> bool:
+        keys = self._keys
+        number = keys.count + 1
+        key = keys.key_of(number)
+        reply, left = hand.client.change(("SET", key, str(number), "EX", str(TTL_S)))
+        now_s = self._clock.monotonic_s()
+        done = hand.note(reply, now_s)
+        keys.note(Write(key, number, _fate_of(reply, left)), now_s)
+        if outgrown := keys.outgrown():
+            hand.client.change(("DEL", *outgrown))
+        return done
+
+    def _read(self, hand: _Hand) -> bool:
+        key, acknowledged = self._keys.last, self._keys.noted[Fate.ACKNOWLEDGED]
+        (reply,) = hand.client.read([("GET", key)])
+        done = hand.note(reply, self._clock.monotonic_s())
+        if reply is None and acknowledged:
+            hand.client.kinds[_MISSING] += 1
+        return done
+
+    def _last_client(self, writer: _Hand, owner: NodeId | None) -> Client:
+        if owner is None:
+            return Client(self._door, self._members, writer.client.at)
+        place = self._members.places.get(owner)
+        return Client(self._door, Members({owner: place} if place else {}, {}), owner)
+
+    def _judged(self, hands: tuple[_Hand, _Hand], client: Client) -> CanaryResult:
+        writer, reader = hands
+        written = self._keys.writes(self._clock.monotonic_s())
+        found = self._keys.look_for(written, client, Deadline.after(_FINAL_S, self._clock))
+        counted = tally(written, found.numbers)
+        left = self._keys.remove(client, Deadline.after(_FINAL_S, self._clock))
+        doubt = self._doubt(counted, found.why)
+        write_gap, read_gap = (hand.successes.longest(self._ended_s) for hand in (writer, reader))
+        noted = self._keys.noted
+        return CanaryResult(
+            write_gap_ms=_ms(write_gap),
+            read_gap_ms=_ms(read_gap),
+            errors=tuple((writer.client.kinds + reader.client.kinds).most_common()),
+            written=noted.total(),
+            acknowledged=noted[Fate.ACKNOWLEDGED],
+            unknown=noted[Fate.UNKNOWN],
+            lost=None if doubt else counted.lost,
+            lost_keys=counted.lost_keys[:_SHOWN],
+            checked=counted.acknowledged,
+            appeared=counted.appeared,
+            write_gap_open=write_gap is not None and write_gap.is_open,
+            read_gap_open=read_gap is not None and read_gap.is_open,
+            left=left,
+            ttl_s=TTL_S,
+            unready=self.unready,
+            why=doubt,
+        )
+
+    def _doubt(self, counted: Tally, why_unread: str) -> str:
+        """Why the number of lost writes cannot be told, else ""."""
+        if not counted.acknowledged and not why_unread:
+            return self.unready or "no write of the canary was acknowledged"
+        gone = f", and {counted.lost} of {counted.acknowledged} that were looked for are gone" if counted.lost else ""
+        if why_unread:
+            return f"not all canary keys could be looked for ({why_unread}){gone}"
+        if counted.lost and (dropped := self._evicted()):
+            return f"{counted.lost} of {counted.acknowledged} are gone, but the shard has evicted {dropped} keys"
+        return ""
+
+    def _evicted(self) -> int:
+        """Keys with an end of their own are the first to be evicted by the volatile policies (evict.c)."""
+        total = 0
+        for node_id, place in self._members.places.items():
+            client = Client(self._door, Members({node_id: place}, {}), node_id)
+            total += evicted(client) or 0
+            client.close()
+        return total
+
+
+def _steady_slots(node: Node) -> Iterator[SlotRange]:
+    """The node's slots without those that are half moved: a new key there is sent elsewhere, with ASK."""
+    own = node.view.own if node.view else None
+    pending = {slot for slot, _ in (*own.migrating, *own.importing)} if own else set[int]()
+    for first, last in node.slots:
+        begun = first
+        for slot in sorted(each for each in pending if first <= each <= last):
+            if begun < slot:
+                yield begun, slot - 1
+            begun = slot + 1
+        if begun <= last:
+            yield begun, last
+
+
+def _fate_of(reply: Reply, left: bool) -> Fate:
+    if not isinstance(reply, Refusal):
+        return Fate.ACKNOWLEDGED
+    return Fate.UNKNOWN if left and reply.kind is RefusalKind.NO_ANSWER else Fate.ERROR
+
+
+def _ms(gap: Gap | None) -> int | None:
+    return None if gap is None else round(gap.seconds * 1000)

@@ -1,7 +1,8 @@
 """Watches the stream of a primary that is about to be replaced: where it ends is to be seen for a moment only.
 
-The demoted node says the exact end of its own stream from its demotion until it follows the new primary, for some ten
-or hundred milliseconds. So it is asked every few milliseconds, over a connection of its own, from before the send on.
+The demoted node says the exact end of its own stream from its demotion until it has copied from the new primary. With
+little data these are some ten milliseconds, so it is asked every few, over a connection of its own, from before the
+send on.
 """
 
 from __future__ import annotations
@@ -94,15 +95,15 @@ class Sampler:
         new = self._promoted()
         now = self._ask(self._step.primary)
         replid = self._replid()
-        ended_at = None
-        if self._demoted is not None:
-            ended_at = ends_here(self._demoted, replid, self._last.primary_offset if self._last else None)
+        last_offset = self._last.primary_offset if self._last else None
         same = now is not None and now.process == (self._process or now.process)
+        late = now.said if now is not None and same else None
+        ends = (ends_here(each, replid, last_offset) for each in (self._demoted, late) if each is not None)
         end = StreamEnd(
             replid=replid,
-            last_offset=self._last.primary_offset if self._last else None,
-            ended_at=ended_at,
-            now=now.said if now is not None and same else None,
+            last_offset=last_offset,
+            ended_at=next((each for each in ends if each is not None), None),
+            now=late,
             promoted=new[1].said if new else None,
             silent=self._silent or ("" if now is None or same else "the old primary was restarted"),
             copies=self._given(new) if new else None,
@@ -175,7 +176,7 @@ class Sampler:
             self._note(vitals(reply, None, None).replication)
 
     def _note(self, said: Replication) -> None:
-        """The first word as a replica decides; see `ends_here`."""
+        """The first word as a replica tells the end; see `ends_here`."""
         self.samples += 1
         self._silent = ""
         if said.role == "master":

@@ -14,9 +14,9 @@ class StreamEnd:
     """What was seen of one stream, named by `replid`, "" where nobody told.
 
     `last_offset` is the last one that the old primary said while it was primary. `ended_at` is its own offset once it
-    was demoted and before it followed anybody. `now` is what it says last, `promoted` what the new primary says, None
-    without an answer. `silent` says why the old primary could not be watched, or "". `copies` are the full and the
-    partial ones that the new primary gave since before the send.
+    was demoted and before it had copied from anybody. `now` is what it says last, `promoted` what the new primary
+    says, None without an answer. `silent` says why the old primary could not be watched, or "". `copies` are the full
+    and the partial ones that the new primary gave since before the send.
     """
 
     replid: str
@@ -29,16 +29,18 @@ class StreamEnd:
 
 
 def ends_here(said: Replication, replid: str, last_offset: int | None) -> int | None:
-    """The end of the demoted node's own stream, in the first thing that it says as a replica, if it is in it.
+    """The end of the demoted node's own stream, while it says it.
 
-    A primary that becomes a replica keeps its offset as that of a primary lost just now, to go on from
-    (replicationCacheMasterUsingMyself, replication.c), and INFO prints that as slave_repl_offset until it is linked.
-    When it has to copy all anew, that is given up, and something else stands there.
+    A demoted node goes on counting from where it was, so that it can ask for what comes next: INFO prints that as
+    slave_repl_offset until a new copy begins, and as master_repl_offset until the new copy is whole. Both it and the
+    stream's name are then replaced in one step (readSyncBulkPayload, replication.c).
     """
-    if said.role != "slave" or said.link_up is not False or said.sync_in_progress or said.replid != replid:
+    if said.role != "slave" or said.link_up is not False or not replid or said.replid != replid:
         return None
-    offset = said.own_offset
-    return offset if offset is not None and offset > 1 and offset >= (last_offset or 0) else None
+    offset, asked_from = said.primary_offset, said.own_offset
+    if offset is None or offset < (last_offset or 1) or asked_from not in (0, 1, None, offset):
+        return None
+    return offset
 
 
 def lost(end: StreamEnd, risk: tuple[int, int] | None) -> Loss:

@@ -5,6 +5,7 @@
       ConfigFault        78  a file or an environment variable that the user set is wrong
       CannotSee           3  not enough of the cluster could be seen to tell
       Refused            10  a check said no; nothing was sent
+      Declined           65  the operator said no, or nobody could be asked
       LabFault           70  a practice cluster could not be made, broken or ended as asked
       OutOfTime          16  a condition did not come true within its bound
 
@@ -57,6 +58,13 @@ class Refused(RcfailError):
 
     exit_code = ExitCode.REFUSED
     code = "refused"
+
+
+class Declined(RcfailError):
+    """The operator said no, or nobody could be asked; nothing was sent."""
+
+    exit_code = ExitCode.DECLINED
+    code = "declined"
 
 
 class LabFault(RcfailError):

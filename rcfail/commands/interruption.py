@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up then too."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up then too; and none of them at a bad moment."""
 
 from __future__ import annotations
 
@@ -20,3 +20,24 @@ def ended_like_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP within it are let through at its end: KeyboardInterrupt is raised then, not before."""
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+
+    before = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before.append((number, signal.signal(number, note)))
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -75,12 +75,17 @@ def missing(wanted: Condition, snapshot: Snapshot, diagnosis: Diagnosis) -> str:
     if wanted.what is What.HEALTHY:
         return _to_health(diagnosis)
     if wanted.what is What.SETTLED:
-        return next(_to_settled(snapshot), "")
+        return unsettled(snapshot)
     node = snapshot.node(node_of(snapshot, wanted))
     if node is None:
         close = near(snapshot, wanted.word)
         return f"no node {wanted.word} is known" + (f" (there is {listing(close, 4)})" if close else "")
     return next(_to_be(wanted.what, snapshot, node), "")
+
+
+def unsettled(snapshot: Snapshot) -> str:
+    """On what the nodes do not agree, in a clause; "" where they do."""
+    return next(_to_settled(snapshot), "")
 
 
 def _to_health(diagnosis: Diagnosis) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rcfail.change.checks import Check
+from rcfail.change.candidates import Contender
+from rcfail.change.checks import Check, refusing
 from rcfail.change.plan import Plan, Step
 from rcfail.change.run import StepRun
 from rcfail.cluster.nouns import NodeId
@@ -13,14 +14,19 @@ from rcfail.cluster.snapshot import Snapshot
 
 
 def change_data(
-    snapshot: Snapshot, plan: Plan | None, checks: Iterable[Check], steps: Iterable[StepRun]
+    snapshot: Snapshot,
+    plan: Plan | None,
+    checks: Iterable[Check],
+    steps: Iterable[StepRun],
+    gap_ms: int | None = None,
 ) -> Mapping[str, Any]:
-    """What was planned, checked, done and seen. Without a plan there was nothing to do."""
+    """What was planned, checked, done and seen. Without a plan there was nothing to do. `gap_ms` is for how long a
+    client could not write, where that was measured."""
     done = tuple(steps)
     return {
-        "plan": {"steps": [_step(snapshot, each) for each in plan.steps]} if plan else None,
+        "plan": {"steps": [step_data(snapshot, each) for each in plan.steps]} if plan else None,
         "preflight": [check_data(each) for each in checks],
-        "outcomes": [_outcome(each) for each in done],
+        "outcomes": [_outcome(each, gap_ms) for each in done],
         "verification": [check_data(check) for each in done for check in each.verification],
         "timeline": [
             {"step": each.step.number, "at_ms": moment.at_ms, "event": moment.event, "subject": moment.subject}
@@ -40,7 +46,24 @@ def check_data(check: Check) -> Mapping[str, Any]:
     }
 
 
-def _step(snapshot: Snapshot, step: Step) -> Mapping[str, Any]:
+def candidates_data(snapshot: Snapshot, found: Iterable[Contender]) -> list[Mapping[str, Any]]:
+    """Every replica that could have been chosen, the best first; none where the target was named."""
+    return [
+        {
+            **_node(snapshot, each.node_id),
+            "able": each.able,
+            "avoided": each.avoided,
+            "behind_bytes": each.behind_bytes,
+            "for": list(each.reasons_for),
+            "against": list(each.reasons_against),
+            "refused_by": [check.code for check in refusing(each.checks)],
+        }
+        for each in found
+    ]
+
+
+def step_data(snapshot: Snapshot, step: Step) -> Mapping[str, Any]:
+    """One step of a plan, as it stands in JSON and in the audit."""
     return {
         "step": step.number,
         "kind": "failover",
@@ -61,7 +84,7 @@ def _node(snapshot: Snapshot, node_id: NodeId) -> Mapping[str, Any]:
     return {"id": node_id, "address": str(known) if known else None}
 
 
-def _outcome(done: StepRun) -> Mapping[str, Any]:
+def _outcome(done: StepRun, gap_ms: int | None) -> Mapping[str, Any]:
     return {
         "step": done.step.number,
         "outcome": done.outcome.value,
@@ -79,5 +102,5 @@ def _outcome(done: StepRun) -> Mapping[str, Any]:
             "lost_bytes": done.loss.lost_bytes,
             "lost_bytes_at_least": done.loss.lost_bytes_at_least,
         },
-        "gap_ms": None,
+        "gap_ms": gap_ms,
     }

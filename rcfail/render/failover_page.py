@@ -102,9 +102,11 @@ def allowed_page(snapshot: Snapshot, plan: Plan, checks: tuple[Check, ...], widt
     yield from checks_page(checks, width)
 
 
-def moment_line(moment: Moment) -> Line:
+def moment_line(snapshot: Snapshot, moment: Moment) -> Line:
     """One line while it runs."""
-    return line(span(f"  +{moment.at_ms:>6} ms  ", Style.DIM), span(f"{moment.event}  "), span(moment.subject))
+    subject = snapshot.nodes.get(NodeId(moment.subject))
+    whom = called(subject) if subject else moment.subject
+    return line(span(f"  +{moment.at_ms:>6} ms  ", Style.DIM), span(f"{moment.event}  "), span(whom))
 
 
 def done_page(snapshot: Snapshot, runs: Iterable[StepRun], width: int) -> Iterator[Line]:

@@ -112,7 +112,7 @@ def test_a_host_with_twice_its_share_of_primaries() -> None:
     (found,) = findings(world)
     assert (found.code, found.severity) == ("primaries-concentrated", Severity.WARNING)
     assert found.evidence == "of 20 primaries with slots, 8 on host 127.50.1.1; an even share is 4"
-    assert "CLUSTER FAILOVER" in found.hint
+    assert "rcfail failover " in found.hint
 
 
 def test_two_primaries_on_one_host_are_no_concentration() -> None:

@@ -140,12 +140,12 @@ def test_the_hint_names_a_replica_on_a_host_that_does_not_become_too_full() -> N
     world = World.of(3, 1)
     world["b"].endpoint = Endpoint("127.50.1.1", 7001)
     (found,) = findings(world)
-    assert found.hint.endswith("redis-cli -h 127.50.2.1 -p 8000 CLUSTER FAILOVER")
+    assert found.hint.endswith("rcfail failover a1000000 --dry-run -s 127.50.2.1:8000")
 
 
 def test_the_hint_names_no_failover_where_none_helps() -> None:
     (found,) = findings(World.of(3, 1, hosts=2))
-    assert "CLUSTER FAILOVER" not in found.hint
+    assert "rcfail failover" not in found.hint
 
 
 def test_the_hint_asks_for_silent_nodes_first() -> None:

@@ -264,16 +264,30 @@ def _way_out(snapshot: Snapshot, shard: Shard, standing: Sequence[Candidate]) ->
     if ready is not None:
         endpoint = snapshot.nodes[ready.node_id].endpoint
         return f"Let it stand for election: {redis_cli(endpoint, 'CONFIG', 'SET', 'cluster-replica-no-failover', 'no')}"
-    return _start_again(snapshot, shard)
+    return _start_again(snapshot, shard, _with_data(standing))
 
 
-def _start_again(snapshot: Snapshot, shard: Shard) -> str:
+_AGED = {Obstacle.DATA_TOO_OLD, Obstacle.NOT_SYNCED_SINCE_START}
+"""What only an automatic failover minds: FORCE skips the test of the data's age (clusterHandleSlaveFailover)."""
+
+
+def _with_data(standing: Sequence[Candidate]) -> Candidate | None:
+    """The replica that a forced failover would promote with what it has, the one with most data first."""
+    return next((each for each in standing if each.obstacles and {kind for kind, _ in each.obstacles} <= _AGED), None)
+
+
+def _start_again(snapshot: Snapshot, shard: Shard, other: Candidate | None = None) -> str:
+    """`other` may be promoted in its place, with what it has."""
     primary = snapshot.nodes[shard.primary_id]
     if primary.view is not None:
         return f"Wait for it: {rcfail('health', answering(snapshot), '--wait', '60s')}"
     if danger := restart.warning(snapshot, (primary,), "failover-blocked"):
         return danger
     start = f"Start {called(primary)} again, it had the newest data"
+    if other is not None:
+        node = snapshot.nodes[other.node_id]
+        move = rcfail("failover", node.endpoint, node.short, "--force", "--dry-run")
+        return f"{start}; if it is gone for good, see what would be lost: {move}"
     return f"{start}; if it is gone for good: rcfail explain failover-blocked"
 
 

@@ -11,7 +11,7 @@ from rcfail.cluster.placement import PlaceKind, dividing, ending_quorum, place_o
 from rcfail.cluster.snapshot import Electorate, Known, Node, Snapshot
 from rcfail.health import restart
 from rcfail.health.finding import CLUSTER, Finding, Severity, Thresholds
-from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli
+from rcfail.health.wording import answering, called, counted, listing, named, rcfail
 
 if TYPE_CHECKING:
     from rcfail.health.diagnose import Rule
@@ -171,7 +171,7 @@ def spread_hint(snapshot: Snapshot, place: PlaceKind, held: Mapping[str, Sequenc
             for replica in snapshot.replicas_of(shard) if shard else ():
                 there = place_of(replica, place)
                 if replica.view and not _unheard(replica) and there and len(held.get(there, ())) + 1 < enough:
-                    move = redis_cli(replica.endpoint, "CLUSTER", "FAILOVER")
+                    move = rcfail("failover", replica.endpoint, replica.short, "--dry-run")
                     return f"In a quiet hour, let {called(replica)} {IN[place]} {there} take over: {move}"
     look = rcfail("nodes", answering(snapshot))
     away = [node.node_id for node in snapshot.nodes.values() if node.view is None or _unheard(node)]

@@ -1,0 +1,205 @@
+"""One step, carried out: guard, lock, audit, one send, and what came of it. The only place that sends a failover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rcfail.change.audit import Audit, AuditUnwritable
+from rcfail.change.checks import Check, CheckVerdict, refusing
+from rcfail.change.follow import Followed, Follower
+from rcfail.change.plan import Step, guard
+from rcfail.change.run import Moment, StepOutcome, StepRun
+from rcfail.change.sampler import Sampler
+from rcfail.clock import Clock, Deadline
+from rcfail.cluster.snapshot import Snapshot
+from rcfail.errors import CannotSee
+from rcfail.wire.refusals import Refusal, RefusalKind
+
+if TYPE_CHECKING:
+    from rcfail.change.lock import Hold
+    from rcfail.wire.door import Door
+    from rcfail.wire.replies import Reply
+
+SAY_S = 5.0
+"""A server that does not answer for so long is frozen. The command may lie in its socket, so it is followed."""
+
+_NOT_SENT = frozenset({RefusalKind.NO_ANSWER, RefusalKind.WRONG_NODE})
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a step is carried out with. `look` takes one fresh look at the whole cluster, and may raise CannotSee.
+
+    `witness` hears each moment as it comes. `shield` holds signals back for its body and lets them through after it:
+    between the line before a send and the line after it nobody may be interrupted.
+    """
+
+    door: Door
+    audit: Audit
+    held: Hold
+    look: Callable[[], Snapshot]
+    witness: Callable[[Moment], None]
+    clock: Clock
+    shield: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """The reply, and when the send began on the monotonic clock."""
+
+    reply: Reply
+    at_s: float
+
+    @property
+    def left(self) -> bool:
+        """The command was sent, as far as anybody can tell."""
+        return not (isinstance(self.reply, Refusal) and self.reply.kind in _NOT_SENT)
+
+    @property
+    def text(self) -> str | None:
+        """What the server said; None where it did not answer."""
+        if not isinstance(self.reply, Refusal):
+            return str(self.reply)
+        silent = not self.left or self.reply.kind is RefusalKind.SENT_NO_ANSWER
+        return None if silent else self.reply.text or self.reply.kind.value
+
+
+def carry_out(
+    means: Means, judged: Snapshot, step: Step, at_risk: tuple[int, int] | None, *, stood_unix_ms: int | None = None
+) -> StepRun:
+    """Send one step, once, if the world is still the one that was judged, and follow it to its end.
+
+    `stood_unix_ms` is when the target stood for election last, as far as that is known.
+    Ctrl-C before the send passes through as KeyboardInterrupt. After it, one last look tells what happened.
+    """
+    with Follower(means.door, judged, step, means.witness, means.clock, stood_unix_ms=stood_unix_ms) as follower:
+        follower.prepare()
+        with Sampler(means.door, judged, step, means.clock) as sampler:
+            checks = _last_checks(means, judged, step)
+            if refusing(checks):
+                return _refused(step, checks)
+            spoken: list[_Spoken] = []
+            try:
+                with means.shield():
+                    checks = (*checks, _audited(means, judged, step))
+                    if not refusing(checks):
+                        spoken.append(_say_once(means, judged, step))
+                if not spoken or not spoken[0].left:
+                    return _refused(step, (*checks, *map(_unsent, spoken)))
+                followed = follower.follow(spoken[0].at_s, spoken[0].reply)
+            except KeyboardInterrupt:
+                if not spoken or not spoken[0].left:
+                    raise
+                followed = _last_look(follower, means.clock, step, spoken[0])
+            run = _told(step, spoken[0], followed, sampler, at_risk)
+    facts = {each.code: f"{each.verdict}: {each.evidence}" for each in run.verification}
+    means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
+    return run
+
+
+def _last_checks(means: Means, judged: Snapshot, step: Step) -> tuple[Check, ...]:
+    """All that must still be so right before the send."""
+    try:
+        now = means.look()
+    except CannotSee as fault:
+        return (Check("guard-look", CheckVerdict.UNKNOWN, f"the cluster cannot be seen any more: {fault.message}"),)
+    return (*guard(now, step), _no_election_since(judged, now), _locked(means.held))
+
+
+def _no_election_since(judged: Snapshot, now: Snapshot) -> Check:
+    """The current epoch grows with every election and every takeover, in all shards (clusterHandleSlaveFailover and
+    clusterBumpConfigEpochWithoutConsensus, cluster_legacy.c): a new one means that something else is under way."""
+    before, after = newest_epoch(judged), newest_epoch(now)
+    if before == after:
+        return Check("guard-epoch", CheckVerdict.PASS, f"no election since the checks: epoch {after}")
+    text = f"somebody stood for election since the checks: epoch {before} became {after}"
+    return Check("guard-epoch", CheckVerdict.FAIL, text, hint="Run it again: everything is then looked at anew.")
+
+
+def newest_epoch(snapshot: Snapshot) -> int:
+    """The highest current epoch that any node tells; 0 where none does."""
+    told = (view.vitals.cluster.current_epoch for view in snapshot.views)
+    return max((each for each in told if each is not None), default=0)
+
+
+def _locked(held: Hold) -> Check:
+    if not held.still_held():
+        return Check("guard-lock", CheckVerdict.FAIL, held.lost)
+    alone = f"held on this host alone: {held.local_alone}" if held.local_alone else "held on this host and the cluster"
+    return Check("guard-lock", CheckVerdict.WARN if held.local_alone else CheckVerdict.PASS, alone)
+
+
+def _audited(means: Means, judged: Snapshot, step: Step) -> Check:
+    """The line before the send, on the disk."""
+    place = judged.nodes[step.target].endpoint
+    try:
+        means.audit.before(step=step.number, node=step.target, address=str(place), command=step.command)
+    except AuditUnwritable as error:
+        return Check("guard-audit", CheckVerdict.FAIL, error.message, hint=error.hint)
+    return Check("guard-audit", CheckVerdict.PASS, f"written to {means.audit.path or 'no file, by your word'}")
+
+
+def _say_once(means: Means, judged: Snapshot, step: Step) -> _Spoken:
+    """The one send, and the audit's line after it."""
+    place = judged.nodes[step.target].endpoint
+    assert place is not None, "the guard has seen the target answer"
+    at_s = means.clock.monotonic_s()
+    reply = means.door.say(place, step.command, expect_id=step.target, deadline=Deadline.after(SAY_S, means.clock))
+    spoken = _Spoken(reply, at_s)
+    means.audit.after(step=step.number, node=step.target, reply=spoken.text, left=spoken.left)
+    if spoken.left:
+        means.witness(Moment(0, "requested", step.target))
+    return spoken
+
+
+def _unsent(spoken: _Spoken) -> Check:
+    reply = spoken.reply
+    text = reply.text or reply.kind.value if isinstance(reply, Refusal) else ""
+    return Check("target-identity", CheckVerdict.FAIL, f"nothing was sent to the target: {text}")
+
+
+def _last_look(follower: Follower, clock: Clock, step: Step, spoken: _Spoken) -> Followed:
+    """After Ctrl-C: what is so now. What the servers still try is not "not done"."""
+    try:
+        seen = follower.look_now(spoken.at_s)
+    except KeyboardInterrupt:
+        return Followed(StepOutcome.INDETERMINATE, why="interrupted, and interrupted again before the last look")
+    left_ms = step.attempt_ms - round((clock.monotonic_s() - spoken.at_s) * 1000)
+    if seen.outcome is not StepOutcome.NOT_DONE or left_ms <= 0 or seen.retry_after_ms is not None:
+        return seen
+    return Followed(
+        StepOutcome.INDETERMINATE,
+        seen.checks,
+        seen.timeline,
+        why=f"interrupted: not promoted yet, and the servers may go on with it for {left_ms / 1000:.1f} s",
+        hint="See what became of it: rcfail health",
+    )
+
+
+def _refused(step: Step, checks: tuple[Check, ...]) -> StepRun:
+    said = "; ".join(each.evidence for each in refusing(checks))
+    hint = next((each.hint for each in refusing(checks) if each.hint), "")
+    return StepRun(step, StepOutcome.REFUSED, False, None, checks, why=f"nothing was sent: {said}", hint=hint)
+
+
+def _told(
+    step: Step, spoken: _Spoken, followed: Followed, sampler: Sampler, at_risk: tuple[int, int] | None
+) -> StepRun:
+    return StepRun(
+        step=step,
+        outcome=followed.outcome,
+        sent=True,
+        reply=spoken.text,
+        verification=followed.checks,
+        timeline=(Moment(0, "requested", step.target), *followed.timeline),
+        new_primary=followed.new_primary,
+        epoch_after=followed.epoch_after,
+        why=followed.why,
+        hint=followed.hint,
+        ours=followed.ours,
+        retry_after_ms=followed.retry_after_ms,
+        loss=sampler.loss(at_risk),
+    )

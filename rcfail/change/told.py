@@ -1,0 +1,54 @@
+"""The answer of one failover, whichever way it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rcfail.change.candidates import Contender
+from rcfail.change.checks import Check
+from rcfail.change.felt import CanaryResult
+from rcfail.change.mover import Judged
+from rcfail.change.run import CODES, StepRun
+from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.snapshot import Snapshot
+from rcfail.exits import ExitCode
+
+
+class Turn(StrEnum):
+    """Which way it went."""
+
+    NOTHING = "nothing"  # it is so already
+    REFUSED = "refused"
+    ALLOWED = "allowed"  # a dry run that would have gone on
+    RAN = "ran"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`others` are the candidates, where one had to be chosen; `found` is None where none could be.
+
+    `run` is what came of it, where it was begun, and `felt` what the canary says of it.
+    """
+
+    turn: Turn
+    snapshot: Snapshot
+    primary: NodeId
+    found: Judged | None = None
+    others: tuple[Contender, ...] = ()
+    run: StepRun | None = None
+    felt: CanaryResult | None = None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Those of the preflight."""
+        if self.found is not None:
+            return self.found.checks
+        return self.others[0].checks if self.others else ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Before any limit is looked at."""
+        if self.run is not None:
+            return CODES[self.run.outcome]
+        return ExitCode.REFUSED if self.turn is Turn.REFUSED else ExitCode.OK

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from rcfail.change.checks import Check
+from rcfail.change.causes import Terms
 from rcfail.change.plan import Step
-from rcfail.change.run import Moment, StepOutcome
-from rcfail.clock import Clock
-from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Snapshot
+from rcfail.change.run import Moment
+from rcfail.change.trail import Answered, Followed, Trail
+from rcfail.change.verify import Cast, Word, Words
+from rcfail.clock import Clock, Deadline
+from rcfail.cluster.dialect import stands_again_after_ms, writes_pause_at_most_ms
+from rcfail.cluster.electorate import NODE_TIMEOUT_MS
+from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.cluster.parse_nodes import NodesReader
+from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.cluster.vitals import Server
+from rcfail.health.wording import called
+from rcfail.wire.chorus import Chorus, Heard
 from rcfail.wire.door import Door
+from rcfail.wire.packed import Command
+from rcfail.wire.refusals import Refusal, RefusalKind
 from rcfail.wire.replies import Reply
 
+__all__ = ["Followed", "Follower"]
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """How it ended; the fields are those of `StepRun`."""
+_NODES: Command = ("CLUSTER", "NODES")
+_CLUSTER: Command = ("CLUSTER", "INFO")
+_STREAM: Command = ("INFO", "replication")
+_CLIENTS: Command = ("INFO", "clients")
 
-    outcome: StepOutcome
-    checks: tuple[Check, ...] = ()
-    timeline: tuple[Moment, ...] = ()
-    new_primary: NodeId | None = None
-    epoch_after: int | None = None
-    why: str = ""
-    hint: str = ""
-    ours: bool = True
-    retry_after_ms: int | None = None
+PREPARE_S = 1.0
+"""Who answered a moment ago has so long to answer again before the send."""
+
+PATIENCE_S = 0.05
+"""For so long a round waits for who answered the one before."""
+
+LOOK_S = 2.0
+_FAST_S, _MEDIUM_S, _SLOW_S = 0.02, 0.05, 0.2
+_BRIEFLY_S = 0.002
 
 
 class Follower:
@@ -55,6 +67,18 @@ class Follower:
         self._witness = witness
         self._clock = clock
         self._stood_unix_ms = stood_unix_ms
+        self._reader = NodesReader()
+        self._places = {node.node_id: node.endpoint for node in snapshot.nodes.values() if node.endpoint is not None}
+        shard = snapshot.shard_of(step.primary)
+        replicas = shard.replica_ids if shard else ()
+        self._siblings = tuple(each for each in replicas if each != step.target)
+        self._questions = dict(self._asked())
+        self._chorus = Chorus(door)
+        self._words: Words = {}
+        self._before: Words = {}
+        self._prepared_s = clock.monotonic_s()
+        self._trail: Trail | None = None
+        self._sent_s = self._prepared_s
 
     def __enter__(self) -> Self:
         return self
@@ -64,16 +88,157 @@ class Follower:
 
     def prepare(self) -> None:
         """Open and warm a connection to every node, and read what is compared with later. Right before the send."""
-        raise NotImplementedError
+        self._connect()
+        deadline = Deadline.after(PREPARE_S, self._clock)
+        self._round()
+        while not deadline.passed() and any(not each.fresh for each in self._words.values()):
+            self._round()
+        self._before, self._prepared_s = self._words, self._clock.monotonic_s()
 
     def follow(self, sent_at_s: float, reply: Reply) -> Followed:
         """From the send, at `sent_at_s` on the clock's monotonic time, to the outcome. `reply` is what `say` gave."""
-        raise NotImplementedError
+        trail = self._trail = self._begun(sent_at_s, reply)
+        if not (trail.answered.refused or trail.answered.unanswered):
+            self._witness(trail.requested(self._elapsed_ms()))
+        while (followed := self._stride(trail)) is None:
+            pass
+        return followed
 
     def look_now(self, sent_at_s: float | None = None) -> Followed:
-        """What can be told within two seconds, for who was interrupted. `sent_at_s` where `follow` was not begun."""
-        raise NotImplementedError
+        """What can be told within two seconds, for who was interrupted. `sent_at_s` where `follow` was not begun.
+
+        All connections are made anew: on an interrupted one an answer may lie half read.
+        """
+        deadline = Deadline.after(LOOK_S, self._clock)
+        trail = self._trail = self._trail or self._begun(sent_at_s or self._sent_s, None)
+        self._chorus.close()
+        self._chorus = Chorus(self._door)
+        self._connect()
+        while not deadline.passed():
+            if (followed := self._stride(trail)) is not None:
+                return followed
+        return trail.cut_short()
 
     def close(self) -> None:
         """Close all connections."""
-        raise NotImplementedError
+        self._chorus.close()
+
+    def _connect(self) -> None:
+        """Nodes that gave no view a moment ago are not waited for."""
+        heard = {node.endpoint for node in self._snapshot.nodes.values() if node.endpoint and node.view is not None}
+        aside = [each for each in self._questions if each not in heard]
+        self._chorus.open(sorted(heard), Deadline.after(PREPARE_S, self._clock), aside)
+
+    def _asked(self) -> dict[Endpoint, tuple[Command, ...]]:
+        """What each node is asked in each round."""
+        step = self._step
+        members = {step.target, step.primary, *self._siblings}
+        primary = self._snapshot.node(step.primary)
+        # Only servers that know the field are asked for it (paused_reason, Valkey from 8.1).
+        tells = primary is not None and primary.vitals is not None and primary.vitals.server.paused_reason != ""
+        return {
+            place: (
+                _NODES,
+                _CLUSTER,
+                *((_STREAM,) if node_id in members else ()),
+                *((_CLIENTS,) if node_id == step.primary and tells else ()),
+            )
+            for node_id, place in self._places.items()
+        }
+
+    def _begun(self, sent_at_s: float, reply: Reply) -> Trail:
+        self._sent_s = sent_at_s
+        target, primary = (self._snapshot.nodes[each] for each in (self._step.target, self._step.primary))
+        votes = self._snapshot.electorate
+        prepared_ms = max(0, round((sent_at_s - self._prepared_s) * 1000))
+        stood_ms = None
+        if self._stood_unix_ms is not None:
+            stood_ms = max(0, self._clock.unix_ms() - self._stood_unix_ms - self._elapsed_ms())
+        terms = Terms(
+            voters=votes.voters,
+            needed=votes.needed,
+            cooldown_ms=stands_again_after_ms(_server(target), _node_timeout_ms(target)),
+            stood_ms=stood_ms,
+            prepared_ms=prepared_ms,
+        )
+        config = primary.vitals.config if primary.vitals else None
+        pause_ms = writes_pause_at_most_ms(_server(primary), config)
+        cast = Cast(self._step, self._siblings, self._before)
+        return Trail(cast, terms, self._name, _answered(reply), pause_ms)
+
+    def _stride(self, trail: Trail) -> Followed | None:
+        """One round, and the wait for the next where there is one."""
+        began_s = self._clock.monotonic_s()
+        self._round()
+        for moment in trail.take(self._words, self._elapsed_ms()):
+            self._witness(moment)
+        followed = trail.ended()
+        if followed is None:
+            took_s = self._clock.monotonic_s() - began_s
+            self._clock.sleep(max(_BRIEFLY_S, self._pace_s(trail, took_s) - took_s))
+        return followed
+
+    def _pace_s(self, trail: Trail, took_s: float) -> float:
+        """From the beginning of a round to that of the next: fast after the send, and after whatever happened.
+
+        Where a round is quick the next follows sooner; at most half of a core is used.
+        """
+        quiet_s = (self._elapsed_ms() - trail.news_ms) / 1000
+        if quiet_s < 2:
+            return min(_FAST_S, 2 * took_s + _BRIEFLY_S)
+        return _MEDIUM_S if quiet_s < 5 else _SLOW_S
+
+    def _elapsed_ms(self) -> int:
+        return round((self._clock.monotonic_s() - self._sent_s) * 1000)
+
+    def _round(self) -> None:
+        heard = self._chorus.ask(self._questions, PATIENCE_S)
+        last = self._words
+        self._words = {
+            node_id: self._word(node_id, heard[place], last.get(node_id)) for node_id, place in self._places.items()
+        }
+
+    def _word(self, node_id: NodeId, heard: Heard | Refusal | None, last: Word | None) -> Word:
+        if heard is None:
+            return replace(last, fresh=False) if last else Word(fresh=False)
+        if isinstance(heard, Refusal):
+            return Word(silence=heard.text or str(heard.silence or heard.kind))
+        said = dict(zip(heard.asked, heard.replies, strict=True))
+        nodes = said.get(_NODES)
+        if isinstance(nodes, Refusal) and nodes.kind is not RefusalKind.LOADING:
+            return Word(silence=nodes.text or str(nodes.kind))
+        reply = self._reader.read(nodes) if isinstance(nodes, str) else None
+        if reply is not None and node_id not in reply.myself:
+            return Word(silence="another node answers at its address")
+        return Word(
+            table=reply.table if reply else None,
+            info=_text(said.get(_STREAM)),
+            cluster_info=_text(said.get(_CLUSTER)),
+            loading=isinstance(nodes, Refusal),
+            paused="paused_reason:failover_in_progress" in _text(said.get(_CLIENTS)),
+        )
+
+    def _name(self, node_id: NodeId) -> str:
+        node = self._snapshot.node(node_id)
+        return called(node) if node else f"node {node_id[:8]}"
+
+
+def _text(reply: Reply) -> str:
+    return reply if isinstance(reply, str) else ""
+
+
+def _answered(reply: Reply) -> Answered:
+    if not isinstance(reply, Refusal):
+        return Answered(unanswered=reply is None)
+    if reply.kind in (RefusalKind.SENT_NO_ANSWER, RefusalKind.NO_ANSWER):
+        return Answered(unanswered=True)
+    return Answered(refused=reply.text or str(reply.kind))
+
+
+def _server(node: Node) -> Server:
+    return node.vitals.server if node.vitals else Server()
+
+
+def _node_timeout_ms(node: Node) -> int:
+    told = node.vitals.config.node_timeout_ms if node.vitals else None
+    return told or NODE_TIMEOUT_MS

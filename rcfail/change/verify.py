@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.plan import Step
@@ -32,7 +33,7 @@ class Word:
 
     @property
     def vitals(self) -> Vitals:
-        return vitals(self.info, self.cluster_info, None)
+        return _read(self.info, self.cluster_info)
 
     @property
     def state_ok(self) -> bool:
@@ -40,6 +41,12 @@ class Word:
 
     def belief(self, node_id: NodeId) -> Belief | None:
         return self.table.by_id.get(node_id) if self.table else None
+
+
+@lru_cache(maxsize=64)
+def _read(info: str, cluster_info: str) -> Vitals:
+    """A round asks for the same texts several times."""
+    return vitals(info, cluster_info, None)
 
 
 Words = Mapping[NodeId, Word]

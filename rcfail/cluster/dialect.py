@@ -86,6 +86,16 @@ def vote_again_after_ms(node_timeout_ms: int) -> int:
     return max(4 * node_timeout_ms, 4000)
 
 
+def stands_again_after_ms(server: Server, node_timeout_ms: int) -> int:
+    """For how long after an election, won or lost, a node asks for no votes, also when told to; 0: it always can.
+
+    Redis and Valkey before 8.0.5 keep the time of the last election (failover_auth_time) until auth_retry_time has
+    passed; since then a manual failover begins anew (clusterHandleSlaveFailover, cluster_legacy.c).
+    """
+    begins_anew = server.flavour is Flavour.VALKEY and server.version >= (8, 0, 5)
+    return 0 if begins_anew else vote_again_after_ms(node_timeout_ms)
+
+
 MANUAL_FAILOVER_MS = 5000
 """CLUSTER_MF_TIMEOUT of cluster.h, and the default of Valkey's setting."""
 

@@ -1,0 +1,295 @@
+"""The rounds after a send, one after the other: what came to be in each, and when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from rcfail.change.causes import ASKED, SENT_REQUEST, Attempt, Cause, Terms, Traces, why_not
+from rcfail.change.checks import Check
+from rcfail.change.moments import Event, claim, following, troubles
+from rcfail.change.plan import PROPAGATION_MS
+from rcfail.change.request import Mode
+from rcfail.change.run import Moment, StepOutcome
+from rcfail.change.verify import NOTHING, Cast, Name, Stages, Standing, Word, Words, checks, covers, stages
+from rcfail.cluster.nouns import NodeId, Role
+from rcfail.health.wording import counted, duration, listing
+
+TIMES = 2
+"""What is concluded has to show in so many rounds in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How it ended; the fields are those of `StepRun`."""
+
+    outcome: StepOutcome
+    checks: tuple[Check, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    new_primary: NodeId | None = None
+    epoch_after: int | None = None
+    why: str = ""
+    hint: str = ""
+    ours: bool = True
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the server made of the command. `refused` is its error reply; `unanswered`: it may have been carried out."""
+
+    refused: str = ""
+    unanswered: bool = False
+
+
+@dataclass(slots=True)
+class Trail:
+    """Takes rounds, tells what is new in each, and knows when it is over. Times are ms after the send.
+
+    `writes_pause_ms` is for how long the old primary may hold writes back.
+    """
+
+    cast: Cast
+    terms: Terms
+    name: Name
+    answered: Answered
+    writes_pause_ms: int = 0
+    timeline: list[Moment] = field(default_factory=list)
+    words: Words = field(default_factory=dict)
+    promoted_ms: int | None = None
+    news_ms: int = 0
+    _now: Stages | None = None
+    _at_ms: int = 0
+    _traces: Traces = field(default_factory=lambda: Traces(link_down=True))
+    _told: set[str] = field(default_factory=set)
+    _most_seen: int = 0
+    _moved: int = 0
+    _other: NodeId | None = None
+    _others: int = 0
+    _rounds: int = 0
+    _failed_first: bool = False
+
+    def take(self, words: Words, at_ms: int) -> list[Moment]:
+        """One round. The moments that are new."""
+        known = len(self.timeline)
+        self.words, self._at_ms = words, at_ms
+        self._now = now = stages(self.cast, words)
+        self._rounds += 1
+        self._trace(words)
+        for event, subject in self._events(now, words):
+            if f"{event} {subject}" not in self._told:
+                self._told.add(f"{event} {subject}")
+                self.timeline.append(Moment(at_ms, event, subject))
+        if now.promoted and self.promoted_ms is None:
+            self.promoted_ms = at_ms
+        if now.whole:
+            self._moved = self._moved + 1 if now.moved else 0
+            other = self._other_owner(words)
+            self._others = self._others + 1 if other and other == self._other else int(other is not None)
+            self._other = other
+        if len(self.timeline) > known:
+            self.news_ms = at_ms
+        return self.timeline[known:]
+
+    def requested(self, at_ms: int) -> Moment:
+        """The server has taken the command."""
+        moment = Moment(at_ms, "requested", self.name(self.cast.step.target))
+        self.timeline.append(moment)
+        return moment
+
+    def ended(self) -> Followed | None:
+        """The outcome, or None while something can still come."""
+        now, at_ms = self._now, self._at_ms
+        if now is None:
+            return None
+        if self._moved >= TIMES:
+            return self._followed(StepOutcome.DONE, Cause(self._caveat()))
+        if self.promoted_ms is not None:
+            return self._incomplete(now) if at_ms >= self._patience_ms(now, self.promoted_ms) else None
+        if self._others >= TIMES:
+            return self._taken_by_another()
+        if self.answered.refused and self._rounds >= TIMES and now.whole:
+            return self._refused()
+        return self.not_promoted() if at_ms >= self._attempt_over_ms() else None
+
+    def cut_short(self) -> Followed:
+        """What can be said now, when nobody can wait any longer."""
+        ended = self.ended()
+        if ended is not None or self._now is None:
+            return ended or self._followed(StepOutcome.INDETERMINATE, Cause("nothing was seen of it"))
+        if self.promoted_ms is not None:
+            return self._incomplete(self._now)
+        left_ms = self._attempt_over_ms() - self._at_ms
+        why = f"{self._target} is not promoted so far, and can be for {duration(left_ms)} more"
+        return self._followed(StepOutcome.INDETERMINATE, Cause(why, "Look again then: rcfail health."))
+
+    @property
+    def _target(self) -> str:
+        return self.name(self.cast.step.target)
+
+    def _word(self, node_id: NodeId) -> Word:
+        return self.words.get(node_id, NOTHING)
+
+    def _trace(self, words: Words) -> None:
+        step, was = self.cast.step, self._traces
+        if self.promoted_ms is not None:
+            return
+        primary, target = words.get(step.primary, NOTHING), words.get(step.target, NOTHING)
+        failed_before = _failed(self.cast.before.get(step.target, NOTHING), step.primary)
+        self._failed_first = self._failed_first or (_failed(target, step.primary) and not failed_before)
+        fresh = primary.fresh and not primary.silence
+        belief = primary.belief(step.target)
+        listed = belief.role is Role.REPLICA and belief.primary_id == step.primary if belief else None
+        link, stream = target.vitals.replication, primary.vitals.replication
+        met = link.own_offset is not None and link.own_offset == stream.primary_offset
+        asked = self._attempt().counted(step.target, ASKED)
+        self._traces = replace(
+            was,
+            listed=listed if was.listed is None and fresh else was.listed,
+            met=was.met or met,
+            link_down=was.link_down and link.link_up is False,
+            heard=was.heard or fresh,
+            asked_at_ms=self._at_ms if was.asked_at_ms is None and asked else was.asked_at_ms,
+        )
+
+    def _attempt(self) -> Attempt:
+        return Attempt(self.cast, self.words, self._traces, self.terms, self._at_ms, self.name)
+
+    def _events(self, now: Stages, words: Words) -> Iterator[Event]:
+        """All that holds now, in the order in which it usually comes."""
+        step, target = self.cast.step, self._target
+        if now.paused:
+            yield "paused", f"{self.name(step.primary)} holds writes back"
+        yield from troubles(self.cast, words, self.name)
+        if self.promoted_ms is None and not now.promoted:
+            if self._failed_first:
+                yield "failed", f"{self.name(step.primary)}: the servers may elect somebody by themselves"
+            if self._traces.asked_at_ms is not None:
+                yield "asks", f"{target} asks for votes"
+        yield from claim(self.cast, now, self.name)
+        if self._lost(now):
+            yield "lost", f"{target} is not the primary any more"
+        if len(now.seen) > self._most_seen:
+            self._most_seen = len(now.seen)
+            yield "seen", f"by {len(now.seen)} of {counted(len(now.views), 'node')}"
+        yield from following(self.cast, now, self.name)
+
+    def _lost(self, now: Stages) -> bool:
+        return self.promoted_ms is not None and not now.promoted and not self._word(self.cast.step.target).silence
+
+    def _other_owner(self, words: Words) -> NodeId | None:
+        """Who says itself that it owns what the step was about, in a new epoch, and is not the target."""
+        step = self.cast.step
+        for node_id in self.cast.siblings:
+            own = words.get(node_id, NOTHING).belief(node_id)
+            if own is not None and own.role is Role.PRIMARY and own.config_epoch > step.epoch:
+                return node_id if covers(own.slots, step.slots) else None
+        return None
+
+    def _patience_ms(self, now: Stages, promoted_ms: int) -> int:
+        """Until when what is still missing is waited for: links may need a copy; views and the silent need no time."""
+        standings = (now.old, *now.siblings.values())
+        coming = any(each in (Standing.COPYING, Standing.UNLINKED, Standing.ELSEWHERE) for each in standings)
+        soon = max(self.cast.step.verify_ms, promoted_ms + PROPAGATION_MS)
+        return max(soon, promoted_ms + self.cast.step.redundant_ms) if coming or now.not_ok else soon
+
+    def _attempt_over_ms(self) -> int:
+        """From when on nothing can come of it, and writes cannot pause for it any more.
+
+        Where the primary has failed meanwhile the servers may promote somebody by themselves: that is waited for once.
+        """
+        step = self.cast.step
+        pause_ms = self.writes_pause_ms if step.mode is Mode.GRACEFUL else 0
+        over_ms = max(step.verify_ms, pause_ms)
+        return 2 * over_ms if self._failed_first else over_ms
+
+    @property
+    def _ours(self) -> bool:
+        """Whether the promotion is this command's doing, and on its terms.
+
+        A graceful request makes the target send MFSTART. Once its primary has failed, it is elected without waiting for
+        the end of the stream (clusterHandleSlaveFailover, cluster_legacy.c).
+        """
+        if self.answered.refused:
+            return False
+        if self.cast.step.mode is not Mode.GRACEFUL:
+            return True
+        return not self._failed_first and self._attempt().counted(self.cast.step.target, SENT_REQUEST) != 0
+
+    def _caveat(self) -> str:
+        if self._ours:
+            return ""
+        if self._failed_first:
+            primary = self.name(self.cast.step.primary)
+            return f"{primary} failed meanwhile: it was elected without the end of the stream, and writes may be lost"
+        return "it was elected without this command"
+
+    def _followed(self, outcome: StepOutcome, cause: Cause, new_primary: NodeId | None = None) -> Followed:
+        now = self._now
+        promoted = now is not None and now.promoted
+        return Followed(
+            outcome=outcome,
+            checks=checks(self.cast, now, self.words, self.name) if now is not None else (),
+            timeline=tuple(self.timeline),
+            new_primary=self.cast.step.target if promoted else new_primary,
+            epoch_after=now.epoch if now is not None and promoted else self._epoch_of(new_primary),
+            why=cause.why,
+            hint=cause.hint,
+            ours=self._ours if self.promoted_ms is not None else new_primary is None,
+            retry_after_ms=cause.retry_after_ms,
+        )
+
+    def _epoch_of(self, node_id: NodeId | None) -> int | None:
+        own = self._word(node_id).belief(node_id) if node_id else None
+        return own.config_epoch if own else None
+
+    def _incomplete(self, now: Stages) -> Followed:
+        """Promoted, and something of the rest is missing."""
+        if self._lost(now):
+            own = self._word(self.cast.step.target).belief(self.cast.step.target)
+            whose = f", and is a replica of {self.name(own.primary_id)} now" if own and own.primary_id else ""
+            return self._followed(StepOutcome.NOT_DONE, Cause(f"{self._target} was promoted and lost it again{whose}"))
+        found = [each.evidence for each in checks(self.cast, now, self.words, self.name) if each.refuses]
+        missing = "; ".join(found) or "not everybody was heard in two rounds in a row"
+        since = f"it was promoted {duration(self._at_ms - (self.promoted_ms or 0))} ago"
+        hint = "What is wrong with it: rcfail health. Until then the shard has a copy less, or views that differ."
+        return self._followed(StepOutcome.INCOMPLETE, Cause(f"{since}, and is not whole: {missing}", hint))
+
+    def _taken_by_another(self) -> Followed:
+        assert self._other is not None
+        why = f"{self.name(self._other)} was promoted instead, by an election of its own and not by this command"
+        return self._followed(StepOutcome.NOT_DONE, Cause(why), self._other)
+
+    def _refused(self) -> Followed:
+        return self._followed(
+            StepOutcome.NOT_DONE,
+            Cause(f"{self._target} refused it, and nothing was begun: {self.answered.refused}"),
+        )
+
+    def not_promoted(self) -> Followed:
+        """The attempt is over, and the target does not say that it is primary."""
+        target = self._word(self.cast.step.target)
+        cause = why_not(self._attempt())
+        if target.silence and not self._others_tell(target):
+            return self._followed(StepOutcome.INDETERMINATE, replace(cause, retry_after_ms=None))
+        seen = self._now.seen if self._now else ()
+        if target.silence and seen:
+            why = f"{listing(map(self.name, seen))} list it as the owner, but {cause.why}"
+            return self._followed(StepOutcome.INCOMPLETE, Cause(why, "What is wrong with it: rcfail health."))
+        return self._followed(StepOutcome.NOT_DONE, cause)
+
+    def _others_tell(self, target: Word) -> bool:
+        """Whether the others' views can stand for the silent target's own.
+
+        Not where it took the command and never answered, and is still there: it may carry it out when it goes on.
+        """
+        if self.answered.unanswered and "refuse" not in target.silence:
+            return False
+        telling = [each for each in self.terms.voters if self._word(each).table is not None]
+        return len(telling) >= self.terms.needed
+
+
+def _failed(word: Word, node_id: NodeId) -> bool:
+    """The majority's verdict, as the node that says the word has heard it."""
+    belief = word.belief(node_id)
+    return belief is not None and belief.failed

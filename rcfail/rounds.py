@@ -119,7 +119,7 @@ def look_until_settled(
     if clean(findings) or (before is not None and settled(before, findings)):
         return Looked(observation, snapshot, findings, 1, agreed=True)
     for rounds in range(2, MOST_ROUNDS + 1):
-        newer = _look_again(sight, observation, clock, deadline)
+        newer = look_again(sight, observation, clock, deadline)
         if newer is None:
             return Looked(observation, snapshot, findings, rounds - 1, agreed=False)
         snapshot = merge(newer, labels)
@@ -132,7 +132,7 @@ def look_until_settled(
     return Looked(observation, snapshot, findings, MOST_ROUNDS, agreed=False)
 
 
-def _look_again(sight: Sight, previous: Observation, clock: Clock, deadline: Deadline) -> Observation | None:
+def look_again(sight: Sight, previous: Observation, clock: Clock, deadline: Deadline) -> Observation | None:
     """A later round, or None where there is none, or no time for a whole one."""
     if deadline.remaining_s() <= 2 * PAUSE_S:
         return None

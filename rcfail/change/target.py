@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from rcfail.cluster.lookup import SHORTEST_ID, Kind, Match, meanings, near
@@ -65,6 +65,33 @@ def meant_places(snapshot: Snapshot, option: str, words: Iterable[str]) -> froze
     return frozenset(each for word in words for each in _place(snapshot, option, word).node_ids)
 
 
+def meant_shards(snapshot: Snapshot, words: Collection[str]) -> tuple[NodeId, ...] | None:
+    """The primaries of the shards that words name: by any node, a slot as slot:N, a host or a zone. None: no words.
+
+    Raises NotMeant, and CannotMove where a word names no shard with slots.
+    """
+    if not words:
+        return None
+    found: dict[NodeId, None] = {}
+    for word in words:
+        shards = [snapshot.shard_of(each) for each in _members(snapshot, word)]
+        owning = [each.primary_id for each in shards if each is not None and each.slots]
+        if not owning:
+            raise CannotMove(f"{word} is in no shard that owns slots", "There is nothing to fail over from.")
+        found.update(dict.fromkeys(owning))
+    return tuple(found)
+
+
+def _members(snapshot: Snapshot, word: str) -> tuple[NodeId, ...]:
+    kind, colon, rest = word.partition(":")
+    if colon and kind == "slot" and rest.isdecimal():
+        return (_owner(snapshot, int(rest)).node_id,)
+    found = meanings(snapshot, word)
+    if not found and word.isdecimal() and int(word) < SLOT_COUNT:
+        return (_owner(snapshot, int(word)).node_id,)
+    return _place(snapshot, "", word).node_ids
+
+
 def meant_zone(snapshot: Snapshot, option: str, word: str) -> str:
     """The zone that a word names. Raises NotMeant."""
     zones = sorted({node.zone for node in snapshot.nodes.values() if node.zone})
@@ -125,13 +152,13 @@ def _is_hex(text: str) -> bool:
 
 
 def _place(snapshot: Snapshot, option: str, word: str) -> Match:
-    found = meanings(snapshot, word)
+    found, said = meanings(snapshot, word), f"{option} {word}".strip()
     if len(found) == 1:
         return found[0]
     if found:
         told = ", ".join(f"{each.word} ({counted(len(each.node_ids), 'node')})" for each in found[:_MOST_MATCHES])
-        raise NotMeant(f"{option} {word} can mean several things: {told}", f"Say which: {option} {found[0].word}")
-    raise NotMeant(f"{option} {word} is no node, host or zone of this cluster", _instead(snapshot, word))
+        raise NotMeant(f"{said} can mean several things: {told}", f"Say which: {option} {found[0].word}".rstrip())
+    raise NotMeant(f"{said} is no node, host or zone of this cluster", _instead(snapshot, word))
 
 
 def _owner(snapshot: Snapshot, slot: int) -> Node:

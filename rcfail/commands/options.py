@@ -155,7 +155,10 @@ _OUTPUT = (
 )
 GLOBAL_OPTIONS = (*_TARGET, _NATMAP, *_TLS, *_OUTPUT)
 
-FOR_MONITORS: dict[Format, tuple[str, ...]] = {Format.NAGIOS: ("health",), Format.PROMETHEUS: ("health",)}
+FOR_MONITORS: dict[Format, tuple[str, ...]] = {
+    Format.NAGIOS: ("health", "ready"),
+    Format.PROMETHEUS: ("health", "ready"),
+}
 """The commands whose answer a monitor can take: those that give a verdict. All others know text and JSON alone."""
 
 

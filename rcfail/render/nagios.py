@@ -25,7 +25,7 @@ _ANSWERS = {Known.YES: 1, Known.NO: 0, Known.UNKNOWN: None}
 def status_line(outcome: Outcome, elapsed_s: float) -> str:
     """The whole output: always one line that is ended, with one bar in it, also when nothing could be seen."""
     state = plugin_code(outcome.exit_code)
-    data = " ".join(str(each) for each in _data(outcome.judged, elapsed_s))
+    data = " ".join(str(each) for each in _figures(outcome, elapsed_s))
     return f"RCFAIL {state.name} - {_one_line(_why(outcome))} | {data}\n"
 
 
@@ -33,6 +33,10 @@ def _why(outcome: Outcome) -> str:
     if outcome.errors:
         said = "; ".join(each.message for each in outcome.errors)
         return said if outcome.exit_code is ExitCode.UNKNOWN else f"{said} (rcfail ended with {outcome.exit_code.name})"
+    if outcome.readiness is not None:
+        from rcfail.render.ready_words import headline
+
+        return headline(outcome.readiness)
     if outcome.judged is None:
         return f"rcfail {outcome.command} gave no verdict"
     return " ".join(_verdict(outcome.judged, outcome.exit_code))
@@ -85,6 +89,16 @@ def _quoted(label: str) -> str:
     if label.isascii() and label.replace("_", "").isalnum():
         return label
     return "'" + label.replace("'", "''").replace("=", ":").replace("|", "/") + "'"
+
+
+def _figures(outcome: Outcome, elapsed_s: float) -> Iterator[Datum]:
+    if outcome.command == "ready":
+        from rcfail.render.ready_monitors import ready_figures
+
+        yield from ready_figures(outcome.readiness)
+        yield Datum("time", elapsed_s, "s")
+        return
+    yield from _data(outcome.judged, elapsed_s)
 
 
 def _data(picture: Picture | None, elapsed_s: float) -> Iterator[Datum]:

@@ -10,6 +10,7 @@ from rcfail.exits import ExitCode
 from rcfail.render.lines import Line
 
 if TYPE_CHECKING:
+    from rcfail.change.readiness import Readiness
     from rcfail.cluster.snapshot import Snapshot
     from rcfail.health.verdict import Diagnosis
 
@@ -47,7 +48,8 @@ class Outcome:
     """The answer of one command and the code that the process ends with.
 
     `text` lays the answer out for a width in columns, `data` makes the value under "data" in the JSON;
-    only the one that is asked for is called. `judged` is what monitors are told of, where a cluster was judged.
+    only the one that is asked for is called. `judged` is what monitors are told of, where a cluster was judged,
+    `readiness` what they are told by `rcfail ready`.
     `notes` are printed below the answer, `aside` goes to stderr. `told`: all of it was written while it came.
     """
 
@@ -61,6 +63,7 @@ class Outcome:
     errors: tuple[Trouble, ...] = ()
     aside: str = ""
     judged: Picture | None = None
+    readiness: Readiness | None = None
     told: bool = False
 
     def of_cluster(self, name: str | None) -> Outcome:

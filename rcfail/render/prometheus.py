@@ -40,6 +40,10 @@ class Family(NamedTuple):
 def exposition(outcome: Outcome, elapsed_s: float, ended_at_unix_s: float) -> str:
     """The whole file. It also says that nothing could be seen: rcfail_up is 0 then, and the verdict unknown."""
     cluster = {"cluster": _name(outcome.cluster)}
+    if outcome.command == "ready":
+        from rcfail.render.ready_monitors import ready_families
+
+        return "".join(_written(each) for each in ready_families(outcome, cluster, elapsed_s, ended_at_unix_s))
     families = [*_run(outcome, cluster, elapsed_s, ended_at_unix_s), *_verdict(outcome.judged, cluster)]
     if outcome.judged is not None:
         families += _cluster(outcome.judged, cluster)
@@ -68,7 +72,7 @@ def _verdict(picture: Picture | None, cluster: Mapping[str, str]) -> Iterator[Fa
     said = picture.diagnosis if picture else None
     verdict = said.verdict if said else Verdict.UNKNOWN
     yield Family(
-        "rcfail_verdict", "The verdict: 1 for the one that stands.", _one_of(cluster, "verdict", Verdict, verdict)
+        "rcfail_verdict", "The verdict: 1 for the one that stands.", one_of(cluster, "verdict", Verdict, verdict)
     )
     yield Family(
         "rcfail_promise",
@@ -76,7 +80,7 @@ def _verdict(picture: Picture | None, cluster: Mapping[str, str]) -> Iterator[Fa
         [
             sample
             for promise, answer in _answers(said)
-            for sample in _one_of({**cluster, "promise": promise}, "answer", Known, answer)
+            for sample in one_of({**cluster, "promise": promise}, "answer", Known, answer)
         ],
     )
 
@@ -89,7 +93,7 @@ def _answers(said: Diagnosis | None) -> tuple[tuple[str, Known], ...]:
     )
 
 
-def _one_of(labels: Mapping[str, str], name: str, every: Iterable[str], true: str) -> list[Sample]:
+def one_of(labels: Mapping[str, str], name: str, every: Iterable[str], true: str) -> list[Sample]:
     return [Sample({**labels, name: str(each)}, each == true) for each in every]
 
 
@@ -173,7 +177,7 @@ def _voters(snapshot: Snapshot, cluster: Mapping[str, str]) -> Iterator[Family]:
     yield Family(
         "rcfail_quorum",
         "Whether a majority of the voters stands together: 1 for the answer that stands.",
-        _one_of(cluster, "answer", Known, voters.quorum),
+        one_of(cluster, "answer", Known, voters.quorum),
     )
 
 
@@ -208,7 +212,7 @@ def _shards(picture: Picture, cluster: Mapping[str, str]) -> Iterator[Family]:
     yield Family(
         "rcfail_shard_failover_ready",
         "Whether a failed primary of the shard is replaced without help: 1 for the answer that stands.",
-        [sample for at, each in gauges for sample in _one_of(at, "answer", Known, each.failover_ready)],
+        [sample for at, each in gauges for sample in one_of(at, "answer", Known, each.failover_ready)],
     )
 
 

@@ -1,0 +1,248 @@
+"""What the readiness of a shard says in sentences: its cause, the next command, each mode, and a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rcfail.change.candidates import Contender
+from rcfail.change.checks import Check, CheckVerdict, refusing
+from rcfail.change.readiness import Answer, ModeReady, Readiness, ShardReady
+from rcfail.change.request import Mode
+from rcfail.cluster.forecast import Fate, Stop
+from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.snapshot import Known, Snapshot
+from rcfail.health.verdict import Verdict
+from rcfail.health.wording import answering, called, counted, duration, listing, rcfail, size, slots_text
+from rcfail.render.whatif_words import between, fate_text
+
+FLAGS = {Mode.GRACEFUL: (), Mode.FORCE: ("--force",), Mode.TAKEOVER: ("--takeover",)}
+
+
+def headline(ready: Readiness) -> str:
+    """All of it in one sentence."""
+    named = "" if len(ready.shards) == ready.total else f"of {ready.total} "
+    count = counted(len(ready.shards), "shard")
+    bad = [each for verdict in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING) for each in ready.of(verdict)]
+    if not ready.total:
+        return "no primary owns slots"
+    if ready.quorum is Known.NO:
+        votes = ready.snapshot.electorate
+        stand = f"{len(votes.side)} of {counted(len(votes.voters), 'voter')} stand together, {votes.needed} are needed"
+        return f"no majority: {stand}; only takeovers can work"
+    if not bad:
+        text = f"{_all(len(ready.shards), named)} ready: a graceful failover works now, and a crash is survived"
+        if ready.verdict is Verdict.OK:
+            return text
+        return f"{_elsewhere(ready)}; {text}"
+    lead = f"{len(bad)} of {count} {'is' if len(bad) == 1 else 'are'} not ready"
+    worst = "" if len(bad) == 1 else "the worst: "
+    return f"{lead}; {worst}{shard_name(ready.snapshot, bad[0])}: {cause(ready.snapshot, bad[0])}"
+
+
+def _all(number: int, named: str) -> str:
+    return f"the one shard {named}is" if number == 1 else f"all {number} shards {named}are"
+
+
+def _elsewhere(ready: Readiness) -> str:
+    if ready.unowned:
+        return f"{slots_text(ready.unowned)} have no owner"
+    if ready.findings:
+        return ready.findings[0].evidence
+    return "whether a majority stands together cannot be told"
+
+
+def shard_name(snapshot: Snapshot, shard: ShardReady) -> str:
+    return called(snapshot.nodes[shard.primary])
+
+
+def cause(snapshot: Snapshot, shard: ShardReady) -> str:
+    """Why the shard is not ready, the worst first; "" where it is."""
+    if shard.out:
+        return f"{slots_text(shard.slots)} are out: {_way_back(shard)}"
+    critical = next((each for each in shard.findings if each.severity == "critical"), None)
+    if critical is not None:
+        return critical.evidence
+    said = []
+    if shard.graceful.answer is not Answer.YES:
+        said.append(f"a graceful failover {_VERBS[shard.graceful.answer]}: {_why(shard.graceful)}")
+    if shard.survives_crash is not Known.YES:
+        verb = "would not be survived" if shard.survives_crash is Known.NO else "cannot be judged"
+        why = _crash_reasons(snapshot, shard)
+        if said and not why:
+            said[0] += f", and a crash {verb} either"
+        else:
+            said.append(f"a crash {verb}: {why or 'no replica could be elected'}")
+    return "; ".join(said) or next((each.evidence for each in shard.findings), "")
+
+
+_VERBS = {
+    Answer.CONSENT: "would be refused",
+    Answer.NO: "would be refused",
+    Answer.UNKNOWN: "cannot be judged",
+    Answer.YES: "works",
+}
+
+
+def _way_back(shard: ShardReady) -> str:
+    if shard.survives_crash is Known.YES and shard.crash is not None:
+        longest = f" within {duration(shard.crash.outage_ms[1])}" if shard.crash.outage_ms else ""
+        return f"an automatic failover is due{longest}"
+    best = shard.best
+    if best.answer in (Answer.YES, Answer.CONSENT):
+        only = "only " if best.mode is Mode.TAKEOVER else ""
+        return f"nobody is elected by itself; {only}{best.mode} can bring them back"
+    return f"no failover can bring them back: {_why(shard.mode(Mode.TAKEOVER))}"
+
+
+def _crash_reasons(snapshot: Snapshot, shard: ShardReady) -> str:
+    """Why nobody is elected, where that is not what hinders a graceful failover anyway."""
+    crash = shard.crash
+    if crash is None:
+        return ""
+    if crash.empty:
+        return "a replica without any data would be elected"
+    if crash.starved:
+        return "min-replicas-to-write asks for more replicas than would be left"
+    if shard.votes.voters < 3:
+        return f"with {counted(shard.votes.voters, 'voter')} each of them is needed to elect anybody"
+    return _grouped(snapshot, crash.reasons)
+
+
+def _grouped(snapshot: Snapshot, reasons: Iterable[tuple[NodeId, tuple[str, ...]]]) -> str:
+    """Each reason once, with all that it is true of."""
+    by_text: dict[str, list[str]] = {}
+    for node_id, texts in reasons:
+        if texts:
+            by_text.setdefault(listing(texts), []).append(called(snapshot.nodes[node_id]))
+    return "; ".join(f"{listing(names)}: {text}" for text, names in by_text.items())
+
+
+def next_command(ready: Readiness, shard: ShardReady) -> str:
+    """A sentence with the command to type next; "" where nothing is wrong."""
+    snapshot = ready.snapshot
+    seed = answering(snapshot, shard.primary) or answering(snapshot)
+    if shard.verdict is Verdict.OK:
+        return ""
+    if shard.out:
+        if shard.survives_crash is Known.YES:
+            return f"Wait for it: {rcfail('health', seed, '--wait', '60s')}"
+        if shard.best.candidate and shard.best.answer in (Answer.YES, Answer.CONSENT):
+            return f"See what it would do: {_failover(snapshot, shard.best, '--dry-run')}"
+    wait_ms = shard.graceful.retry_after_ms
+    if wait_ms and shard.graceful.candidate and shard.graceful.answer is not Answer.YES:
+        return (
+            f"It works in {duration(wait_ms)}; or let it wait: {_failover(snapshot, shard.graceful, '--wait-cooldown')}"
+        )
+    return shard.advice or _first_hint(shard.graceful) or f"See what is wrong: {rcfail('health', seed)}"
+
+
+def _failover(snapshot: Snapshot, mode: ModeReady, *words: str) -> str:
+    assert mode.candidate is not None
+    node = snapshot.nodes[mode.candidate.node_id]
+    name = str(node.endpoint) if node.endpoint else node.node_id
+    return rcfail("failover", answering(snapshot) or node.endpoint, name, *FLAGS[mode.mode], *words)
+
+
+def _first_hint(mode: ModeReady) -> str:
+    checks = refusing(mode.candidate.checks) if mode.candidate else ()
+    return next((each.hint for each in checks if each.hint), "")
+
+
+def _why(mode: ModeReady) -> str:
+    if mode.candidate is None:
+        return "the shard has no replica"
+    said = [each for each in mode.candidate.checks if each.refuses]
+    final = sorted(said, key=_finality)
+    more = f" (and {', '.join(each.code for each in final[1:])})" if len(final) > 1 else ""
+    return f"{final[0].evidence}{more}" if final else ""
+
+
+def _finality(check: Check) -> tuple[bool, bool]:
+    """What nothing lets pass stands first, and what is known before what is not."""
+    return check.override is not None, check.verdict is CheckVerdict.UNKNOWN
+
+
+def mode_text(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
+    """One mode in one sentence."""
+    if mode.answer is Answer.YES:
+        return f"works: {_name(snapshot, mode.candidate)} {_effect(shard, mode)}{_warned(mode)}"
+    if mode.answer is Answer.CONSENT:
+        return f"only with {' and '.join(mode.needs)}: {_why(mode)}{_after_wait(mode)}; {_lost(mode)}"
+    word = "no" if mode.answer is Answer.NO else "cannot be told"
+    return f"{word}: {_why(mode)}{_after_wait(mode)}"
+
+
+def _name(snapshot: Snapshot, contender: Contender | None) -> str:
+    return called(snapshot.nodes[contender.node_id]) if contender else "nobody"
+
+
+def _effect(shard: ShardReady, mode: ModeReady) -> str:
+    if mode.mode is Mode.GRACEFUL:
+        return f"takes over, {pause_text(shard)}; nothing is lost"
+    return f"takes over at once; {_lost(mode)}"
+
+
+def pause_text(shard: ShardReady) -> str:
+    return f"writes wait {between(shard.pause_ms)}" if shard.pause_ms else "how long writes wait cannot be told"
+
+
+def _lost(mode: ModeReady) -> str:
+    span = mode.at_risk_bytes
+    if mode.mode is Mode.GRACEFUL:
+        return "nothing is lost"
+    if span is None:
+        return "how many bytes it loses cannot be told"
+    if span[1] == 0:
+        return "0 bytes at risk"
+    return f"{size(span[0])} to {size(span[1])} at risk" if span[0] != span[1] else f"{size(span[0])} at risk"
+
+
+def _warned(mode: ModeReady) -> str:
+    checks = mode.candidate.checks if mode.candidate else ()
+    warned = [each for each in checks if each.verdict is CheckVerdict.WARN]
+    return f"; but {'; '.join(each.evidence for each in warned)}" if warned else ""
+
+
+def _after_wait(mode: ModeReady) -> str:
+    return f"; works in {duration(mode.retry_after_ms)}" if mode.retry_after_ms else ""
+
+
+def cooldown_text(shard: ShardReady) -> str:
+    left = [each.retry_after_ms for each in shard.modes if each.retry_after_ms]
+    return f"cooldown {duration(max(left))}" if left else "no cooldown"
+
+
+def crash_text(snapshot: Snapshot, shard: ShardReady) -> str:
+    """What the servers do by themselves when the primary dies now."""
+    crash = shard.crash
+    if crash is None:
+        return "cannot be told"
+    if shard.survives_crash is Known.YES and crash.outage_ms is not None and not shard.out:
+        who = " or ".join(called(snapshot.nodes[each]) for each in crash.contenders)
+        return (
+            f"survived: {who} is elected by itself, and no writes for {between(crash.outage_ms)}; {_crash_loss(shard)}"
+        )
+    if shard.survives_crash is Known.YES:
+        return f"on its way: {fate_text(snapshot, crash, Stop.NOTHING)}"
+    lead = "not survived" if shard.survives_crash is Known.NO else "cannot be told"
+    reasons = _crash_reasons(snapshot, shard)
+    if crash.fate is Fate.GONE:
+        reasons = "no replica lives"
+    return f"{lead}: {reasons or 'nobody would be elected'}"
+
+
+def _crash_loss(shard: ShardReady) -> str:
+    behind = shard.crash.behind_bytes if shard.crash else None
+    if behind is None:
+        return "how much it had not copied cannot be told"
+    return f"what it had not copied is lost ({size(behind)} when we looked)"
+
+
+def candidate_text(snapshot: Snapshot, shard: ShardReady) -> str:
+    """Who would lead, how far it is behind, who hears it."""
+    best = shard.graceful.candidate
+    if best is None:
+        return "none: the shard has no replica"
+    behind = f"{size(best.behind_bytes)} behind" if best.behind_bytes is not None else "lag unknown"
+    votes = f"{shard.votes.standing} of {counted(shard.votes.voters, 'vote')}, {shard.votes.needed} needed"
+    return f"{_name(snapshot, best)}; {behind}; {votes}; {cooldown_text(shard)}"

@@ -24,6 +24,7 @@ COMMANDS = {
     "nodes": Entry("nodes:nodes", "Show one node's table of the cluster as a tree by shard."),
     "views": Entry("views:views", "Say who sees whom, and what each side of a partition will do."),
     "whatif": Entry("whatif:whatif", "Say what the loss of a node, a host or a zone would do."),
+    "ready": Entry("ready:ready", "Say whether a failover would work now, in each shard and each mode."),
     "failover": Entry("failover:failover", "Make a replica the primary of its shard, and verify it in every view."),
     "apply": Entry("apply:apply", "Carry out a failover that was planned and saved, if it still holds."),
     "wait": Entry("wait:wait", "Wait until the cluster, or a node of it, is as it should be."),

@@ -16,7 +16,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # A room is a folder, or a module that stands by itself. Each may import what is named, and itself.
 BOTTOM = {"errors", "exits"}
 PURE = {"cluster", "health"}
-LOOKING = {"session", "rounds", "blind", "watch", "waiting", "moving", "failing_over"}
+LOOKING = {"session", "rounds", "blind", "watch", "waiting", "moving", "failing_over", "roundup"}
 MAY_IMPORT = {
     "errors": {"exits"},
     "exits": set[str](),

@@ -35,7 +35,7 @@ LATER_EVERY_S = 0.02
 
 _ANSWER_S = 0.5
 _AGAIN_S = 0.05
-_LATE_S = 2.0
+_LATE_S = 12.0  # the last look before the send may take its whole deadline
 _ASKED = (("CLUSTER", "MYID"), ("INFO", "server"), ("INFO", "replication"), ("INFO", "stats"))
 
 

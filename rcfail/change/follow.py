@@ -36,12 +36,13 @@ _CLIENTS: Command = ("INFO", "clients")
 PREPARE_S = 1.0
 """Who answered a moment ago has so long to answer again before the send."""
 
-PATIENCE_S = 0.05
-"""For so long a round waits for who answered the one before."""
+PATIENCE_S = 0.02
+"""For so long a look waits for who is asked in it. Servers that write nodes.conf answer later, and count then."""
 
 LOOK_S = 2.0
 _FAST_S, _MEDIUM_S, _SLOW_S = 0.02, 0.05, 0.2
 _BRIEFLY_S = 0.002
+_EAGER_S = 0.5
 
 
 class Follower:
@@ -90,9 +91,9 @@ class Follower:
         """Open and warm a connection to every node, and read what is compared with later. Right before the send."""
         self._connect()
         deadline = Deadline.after(PREPARE_S, self._clock)
-        self._round()
-        while not deadline.passed() and any(not each.fresh for each in self._words.values()):
-            self._round()
+        self._look()
+        while not deadline.passed() and any(not (each.fresh or each.silence) for each in self._words.values()):
+            self._look()
         self._before, self._prepared_s = self._words, self._clock.monotonic_s()
 
     def follow(self, sent_at_s: float, reply: Reply) -> Followed:
@@ -130,7 +131,7 @@ class Follower:
         self._chorus.open(sorted(heard), Deadline.after(PREPARE_S, self._clock), aside)
 
     def _asked(self) -> dict[Endpoint, tuple[Command, ...]]:
-        """What each node is asked in each round."""
+        """What each node is asked in each look."""
         step = self._step
         members = {step.target, step.primary, *self._siblings}
         primary = self._snapshot.node(step.primary)
@@ -167,9 +168,9 @@ class Follower:
         return Trail(cast, terms, self._name, _answered(reply), pause_ms)
 
     def _stride(self, trail: Trail) -> Followed | None:
-        """One round, and the wait for the next where there is one."""
+        """One look, and the wait for the next where there is one."""
         began_s = self._clock.monotonic_s()
-        self._round()
+        self._look()
         for moment in trail.take(self._words, self._elapsed_ms()):
             self._witness(moment)
         followed = trail.ended()
@@ -179,11 +180,14 @@ class Follower:
         return followed
 
     def _pace_s(self, trail: Trail, took_s: float) -> float:
-        """From the beginning of a round to that of the next: fast after the send, and after whatever happened.
+        """From the beginning of a look to that of the next: fast after the send, and after whatever happened.
 
-        Where a round is quick the next follows sooner; at most half of a core is used.
+        Where a look is quick the next follows sooner; at most half of a core is used, but for the moment between the
+        promotion and its last proof.
         """
         quiet_s = (self._elapsed_ms() - trail.news_ms) / 1000
+        if trail.promoted_ms is not None and quiet_s < _EAGER_S:
+            return 0.0
         if quiet_s < 2:
             return min(_FAST_S, 2 * took_s + _BRIEFLY_S)
         return _MEDIUM_S if quiet_s < 5 else _SLOW_S
@@ -191,7 +195,7 @@ class Follower:
     def _elapsed_ms(self) -> int:
         return round((self._clock.monotonic_s() - self._sent_s) * 1000)
 
-    def _round(self) -> None:
+    def _look(self) -> None:
         heard = self._chorus.ask(self._questions, PATIENCE_S)
         last = self._words
         self._words = {

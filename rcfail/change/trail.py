@@ -1,4 +1,4 @@
-"""The rounds after a send, one after the other: what came to be in each, and when it is over."""
+"""The looks after a send, one after the other: what came to be in each, and when it is over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rcfail.cluster.nouns import NodeId, Role
 from rcfail.health.wording import counted, duration, listing
 
 TIMES = 2
-"""What is concluded has to show in so many rounds in a row."""
+"""What is concluded has to show in so many rounds in a row. In a round everybody speaks once who is not silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,10 @@ class Answered:
 
 @dataclass(slots=True)
 class Trail:
-    """Takes rounds, tells what is new in each, and knows when it is over. Times are ms after the send.
+    """Takes looks, tells what is new in each, and knows when it is over. Times are ms after the send.
 
-    `writes_pause_ms` is for how long the old primary may hold writes back.
+    A look has the last word of each node; a round is over when each has spoken anew. `writes_pause_ms` is for how long
+    the old primary may hold writes back.
     """
 
     cast: Cast
@@ -67,14 +68,14 @@ class Trail:
     _other: NodeId | None = None
     _others: int = 0
     _rounds: int = 0
+    _due: set[NodeId] | None = None
     _failed_first: bool = False
 
     def take(self, words: Words, at_ms: int) -> list[Moment]:
-        """One round. The moments that are new."""
+        """One look. The moments that are new."""
         known = len(self.timeline)
         self.words, self._at_ms = words, at_ms
         self._now = now = stages(self.cast, words)
-        self._rounds += 1
         self._trace(words)
         for event, subject in self._events(now, words):
             if f"{event} {subject}" not in self._told:
@@ -82,14 +83,24 @@ class Trail:
                 self.timeline.append(Moment(at_ms, event, subject))
         if now.promoted and self.promoted_ms is None:
             self.promoted_ms = at_ms
-        if now.whole:
-            self._moved = self._moved + 1 if now.moved else 0
-            other = self._other_owner(words)
-            self._others = self._others + 1 if other and other == self._other else int(other is not None)
-            self._other = other
+        self._count(now, words)
         if len(self.timeline) > known:
             self.news_ms = at_ms
         return self.timeline[known:]
+
+    def _count(self, now: Stages, words: Words) -> None:
+        """In how many rounds in a row the same has shown. What any look does not show begins anew."""
+        other = self._other_owner(words)
+        self._moved = self._moved if now.moved else 0
+        self._others = self._others if other == self._other else 0
+        self._other = other
+        due = words.keys() if self._due is None else self._due
+        self._due = {each for each in due if not (words[each].fresh or words[each].silence)}
+        if not self._due:
+            self._due = set(words)
+            self._rounds += 1
+            self._moved += now.moved
+            self._others += other is not None
 
     def requested(self, at_ms: int) -> Moment:
         """The server has taken the command."""
@@ -108,7 +119,7 @@ class Trail:
             return self._incomplete(now) if at_ms >= self._patience_ms(now, self.promoted_ms) else None
         if self._others >= TIMES:
             return self._taken_by_another()
-        if self.answered.refused and self._rounds >= TIMES and now.whole:
+        if self.answered.refused and self._rounds >= TIMES:
             return self._refused()
         return self.not_promoted() if at_ms >= self._attempt_over_ms() else None
 

@@ -19,8 +19,9 @@ from rcfail.health.wording import counted, listing, slots_text
 class Word:
     """What one node said last: its table, INFO replication (of members of the shard) and CLUSTER INFO, as texts.
 
-    `silence` says why it says nothing, and is "" where it spoke. `loading`: it answers, but not with a table. `fresh`:
-    it spoke in this very round. `paused`: it holds writes back for a failover; only Valkey from 8.1 tells.
+    `silence` says why it says nothing, and is "" where it spoke. `loading`: it answers, but not with a table.
+    `fresh`: it spoke just now, and not in an earlier look. `paused`: it holds writes back for a failover; only Valkey
+    from 8.1 tells.
     """
 
     table: NodeTable | None = None
@@ -84,7 +85,7 @@ class Stages:
 
     `epoch` is the target's own word, None where it claims no slot of the step. `views` gave a table, `seen` of them
     show the target as owner of all slots, `know` show the old primary as a replica. `not_ok` said cluster_state ok
-    before, and do not now. `whole`: everybody who is not silent spoke in this round.
+    before, and do not now.
     """
 
     promoted: bool
@@ -96,7 +97,6 @@ class Stages:
     old: Standing
     siblings: Mapping[NodeId, Standing]
     not_ok: tuple[NodeId, ...]
-    whole: bool
 
     @property
     def all_see(self) -> bool:
@@ -113,8 +113,8 @@ class Stages:
 
     @property
     def moved(self) -> bool:
-        """All of it, in a round in which everybody was heard."""
-        return self.whole and self.all_see and self.redundant and not self.not_ok
+        """All of it, by the last word of everybody who is heard."""
+        return self.all_see and self.redundant and not self.not_ok
 
     @property
     def settled(self) -> bool:
@@ -138,7 +138,6 @@ def stages(cast: Cast, words: Words) -> Stages:
         old=_standing(cast, words, step.primary),
         siblings={each: _standing(cast, words, each) for each in cast.siblings},
         not_ok=tuple(each for each, word in words.items() if _fell(cast.before.get(each, NOTHING), word)),
-        whole=all(word.fresh or word.silence for word in words.values()),
     )
 
 

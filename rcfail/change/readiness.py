@@ -111,9 +111,13 @@ class ShardReady:
 
     @property
     def best(self) -> ModeReady:
-        """The mode that would be used: the gentlest that works, else that works with consent, else graceful."""
+        """The mode that would be used: the gentlest that works, else that works with consent, else graceful.
+
+        A primary that is down takes no part, so a graceful one can bring nothing back.
+        """
+        able = self.modes[1:] if self.out else self.modes
         for answer in (Answer.YES, Answer.CONSENT):
-            if found := next((each for each in self.modes if each.answer is answer), None):
+            if found := next((each for each in able if each.answer is answer), None):
                 return found
         return self.graceful
 
@@ -201,6 +205,7 @@ def _shard(seen: Seen, shard: Shard, foresight: Foresight, findings: Sequence[Fi
     crash = _after(foresight.now if out else foresight.after({shard.primary_id}), shard)
     graceful = modes[0]
     mine = tuple(each for each in findings if _is_of(snapshot, each, shard))
+    wide = (each for each in findings if each.subject.kind is SubjectKind.CLUSTER)
     return ShardReady(
         primary=shard.primary_id,
         slots=shard.slots,
@@ -210,7 +215,7 @@ def _shard(seen: Seen, shard: Shard, foresight: Foresight, findings: Sequence[Fi
         pause_ms=graceful_pause_ms(seen, graceful.candidate.node_id) if graceful.candidate else None,
         out=out,
         findings=tuple(each for each in mine if _worsens(each)),
-        advice=next((each.hint for each in mine if each.hint and _of_failover(each)), ""),
+        advice=next((each.hint for each in (*mine, *wide) if each.hint and _of_failover(each)), ""),
     )
 
 

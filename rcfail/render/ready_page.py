@@ -8,7 +8,7 @@ from rcfail.change.readiness import Answer, Readiness, ShardReady
 from rcfail.cluster.snapshot import Known
 from rcfail.health.manner import PLAIN, Manner
 from rcfail.health.verdict import Verdict
-from rcfail.health.wording import called, counted, rcfail, slots_text
+from rcfail.health.wording import answering, called, counted, rcfail, slots_text
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
 from rcfail.render.ready_words import (
     candidate_text,
@@ -17,8 +17,8 @@ from rcfail.render.ready_words import (
     headline,
     mode_text,
     next_command,
-    pause_text,
 )
+from rcfail.render.whatif_words import between
 from rcfail.render.words import place, ranges, severity_style
 
 MOST_SHARDS = 6
@@ -33,7 +33,7 @@ def ready_page(ready: Readiness, width: int, manner: Manner = PLAIN, show_all: b
     """`manner` is how the operator reaches this cluster, for the next commands."""
     head = line(Span(ready.verdict.upper(), severity_style(ready.verdict)), "  ")
     yield from wrapped(headline(ready), width, first=head, indent=2, style=Style.HEAD)
-    yield from _cluster_wide(ready, width)
+    yield from _cluster_wide(ready, width, manner)
     bad = [each for each in ready.shards if each.verdict is not Verdict.OK]
     good = [each for each in ready.shards if each.verdict is Verdict.OK]
     full = show_all or len(ready.shards) <= MOST_SHARDS
@@ -57,7 +57,7 @@ def _weight(shard: ShardReady) -> tuple[int, tuple[tuple[int, int], ...]]:
     return order.index(shard.verdict), shard.slots
 
 
-def _cluster_wide(ready: Readiness, width: int) -> Iterator[Line]:
+def _cluster_wide(ready: Readiness, width: int, manner: Manner) -> Iterator[Line]:
     votes = ready.snapshot.electorate
     side = f"{len(votes.side)} of {counted(len(votes.voters), 'voter')} stand together, {votes.needed} needed"
     if ready.quorum is Known.UNKNOWN:
@@ -68,8 +68,8 @@ def _cluster_wide(ready: Readiness, width: int) -> Iterator[Line]:
         yield from _labelled("slots", f"{slots_text(ready.unowned)} have no owner", width, Style.BAD)
     if ready.findings and ready.verdict is Verdict.CRITICAL:
         codes = ", ".join(dict.fromkeys(each.code for each in ready.findings))
-        seed = ready.snapshot.seeds[0] if ready.snapshot.seeds else None
-        yield from _labelled("health", f"CRITICAL: {codes} (see: {rcfail('health', seed)})", width, Style.BAD)
+        see = manner.fit(rcfail("health", answering(ready.snapshot)))
+        yield from _labelled("health", f"CRITICAL: {codes} (see: {see})", width, Style.BAD)
 
 
 def _shard(ready: Readiness, shard: ShardReady, width: int, manner: Manner) -> Iterator[Line]:
@@ -103,10 +103,13 @@ def _labelled(label: str, text: str, width: int, style: Style | None = None) -> 
 
 
 def _rows(ready: Readiness, good: list[ShardReady], width: int) -> Iterator[Line]:
-    yield line(Span(f"{counted(len(good), 'shard')} ready", Style.HEAD), span("; in full: --all", Style.DIM))
+    head = line(Span(f"{counted(len(good), 'shard')} ready", Style.HEAD), "; ")
+    told = "primary -> candidate; how long writes would wait; in full: --all"
+    yield from wrapped(told, width, first=head, indent=2, style=Style.DIM)
     for shard in good:
         best = shard.graceful.candidate
         target = place(ready.snapshot.nodes[best.node_id]) if best else "nobody"
         name = place(ready.snapshot.nodes[shard.primary])
-        text = f"{ranges(shard.slots, 2)} of {name}: {target}; {pause_text(shard)}"
+        longest = f"; {between(shard.pause_ms)}" if shard.pause_ms else ""
+        text = f"{ranges(shard.slots, 2)}: {name} -> {target}{longest}"
         yield from wrapped(text, width, first=line("  ", Span("OK", Style.GOOD), "  "), indent=6)

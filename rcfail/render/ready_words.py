@@ -167,7 +167,7 @@ def mode_text(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
     if mode.answer is Answer.YES:
         return f"works: {_name(snapshot, mode.candidate)} {_effect(shard, mode)}{_warned(mode)}"
     if mode.answer is Answer.CONSENT:
-        return f"only with {' and '.join(mode.needs)}: {_why(mode)}{_after_wait(mode)}; {_lost(mode)}"
+        return f"only with {' and '.join(mode.needs)}: {_why(mode)}{_after_wait(mode)}{_price(mode)}"
     word = "no" if mode.answer is Answer.NO else "cannot be told"
     return f"{word}: {_why(mode)}{_after_wait(mode)}"
 
@@ -186,10 +186,13 @@ def pause_text(shard: ShardReady) -> str:
     return f"writes wait {between(shard.pause_ms)}" if shard.pause_ms else "how long writes wait cannot be told"
 
 
+def _price(mode: ModeReady) -> str:
+    """What consent would cost. A graceful failover that is refused costs nothing that can be told beforehand."""
+    return "" if mode.mode is Mode.GRACEFUL else f"; {_lost(mode)}"
+
+
 def _lost(mode: ModeReady) -> str:
     span = mode.at_risk_bytes
-    if mode.mode is Mode.GRACEFUL:
-        return "nothing is lost"
     if span is None:
         return "how many bytes it loses cannot be told"
     if span[1] == 0:

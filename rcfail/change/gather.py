@@ -55,7 +55,7 @@ def gather(
     pings, connections = asked(door, before, primary, clock, deadline)
     clock.sleep(deadline.at_most(max(0.0, BETWEEN_S - (clock.monotonic_s() - began_s))))
     later = None if deadline.passed() else sight.again(first, deadline)
-    stood, unread = stood_in(before, primary, audit_path)
+    stood, unread = _stood(before, primary, audit_path)
     if later is None:
         return Seen(before, None, pings, connections, stood, unread)
     return Seen(merge(later, labels), before, pings, connections, stood, unread)
@@ -93,7 +93,7 @@ def _each_connection(text: str) -> Iterator[ReplicaConnection]:
             yield ReplicaConnection(fields["addr"], int(age))
 
 
-def stood_in(snapshot: Snapshot, primary: NodeId, path: Path | None) -> tuple[tuple[Stood, ...], str]:
+def _stood(snapshot: Snapshot, primary: NodeId, path: Path | None) -> tuple[tuple[Stood, ...], str]:
     shard = snapshot.shard_of(primary)
     if path is None or shard is None:
         return (), "" if shard is None else "there is no audit"

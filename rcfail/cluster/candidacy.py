@@ -177,24 +177,25 @@ def _vote_obstacles(
     """
     needed = snapshot.electorate.needed
     others = (voter for voter in snapshot.electorate.voters if voter != shard.primary_id and voter not in gone)
-    hearing = [voter for voter in others if _hears(snapshot, node, voter)]
+    hearing = [voter for voter in others if hears(snapshot, node, voter)]
     if len(hearing) < needed:
         yield Obstacle.CUT_OFF, f"it reaches {len(hearing)} of the {needed} voters that it needs"
         return
-    listing = [voter for voter in hearing if _lists(snapshot, voter, node.node_id)]
+    listing = [voter for voter in hearing if lists(snapshot, voter, node.node_id)]
     if len(listing) < needed:
         yield Obstacle.NOT_LISTED, f"{len(listing)} of the {needed} voters that it needs list it as a replica"
         return
     claimed = node.view.belief(shard.primary_id) if node.view else None
     if claimed is None:
         return
-    refusing = _refusing_epochs(snapshot, listing, claimed)
+    refusing = refusing_epochs(snapshot, listing, claimed)
     if len(listing) - len(refusing) < needed:
         text = f"it knows epoch {claimed.config_epoch} for its slots, and {len(refusing)} voters know {max(refusing)}"
         yield Obstacle.STALE_EPOCH, text
 
 
-def _hears(snapshot: Snapshot, node: Node, voter: NodeId) -> bool:
+def hears(snapshot: Snapshot, node: Node, voter: NodeId) -> bool:
+    """Neither of the two flags the other, as far as both could be asked."""
     mine = node.view.belief(voter) if node.view else None
     if mine is None or mine.flagged or mine.noaddr:
         return False
@@ -203,7 +204,8 @@ def _hears(snapshot: Snapshot, node: Node, voter: NodeId) -> bool:
     return back is None or not back.flagged
 
 
-def _lists(snapshot: Snapshot, voter: NodeId, replica: NodeId) -> bool:
+def lists(snapshot: Snapshot, voter: NodeId, replica: NodeId) -> bool:
+    """The voter knows it as a replica; one that could not be asked is taken to."""
     view = snapshot.by_observer.get(voter)
     if view is None or view.reply is None:
         return True
@@ -211,7 +213,7 @@ def _lists(snapshot: Snapshot, voter: NodeId, replica: NodeId) -> bool:
     return belief is not None and belief.role is Role.REPLICA and belief.primary_id is not None
 
 
-def _refusing_epochs(snapshot: Snapshot, voters: list[NodeId], claimed: Belief) -> list[int]:
+def refusing_epochs(snapshot: Snapshot, voters: list[NodeId], claimed: Belief) -> list[int]:
     """Of each voter that would refuse: the epoch of an owner of a claimed slot that is above the claim's own."""
     found = dict.fromkeys(voters, 0)
     for part in snapshot.stretches:

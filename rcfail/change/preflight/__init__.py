@@ -1,21 +1,41 @@
-"""All that must be so before a failover, in each mode."""
+"""All that must be so before a failover, in each mode. Pure: it judges what `gather` has seen."""
 
 from __future__ import annotations
 
-from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.checks import Check
+from rcfail.change.preflight import data, identity, observer, primary, surroundings, timing, votes
+from rcfail.change.preflight.grounds import Grounds
 from rcfail.change.request import Request
 from rcfail.change.seen import Seen
-from rcfail.cluster.nouns import Role
+
+CHECKS = (
+    identity.target_role,
+    identity.target_identity,
+    primary.primary_alive,
+    primary.primary_responsive,
+    votes.votes,
+    votes.known_as_replica,
+    data.data,
+    data.sibling,
+    data.lag,
+    timing.cooldown,
+    surroundings.other_change,
+    surroundings.shard_agreed,
+    surroundings.pair_after,
+    surroundings.load,
+    observer.observer,
+    observer.fenced,
+)
+"""In the order in which an operator reads them. Each gives its check, or None where its mode does not ask for it."""
 
 
 def preflight(seen: Seen, request: Request) -> tuple[Check, ...]:
-    """Every check, in the order in which an operator reads them."""
-    target = seen.snapshot.nodes[request.target]
-    if target.role is Role.REPLICA and target.primary_id == request.primary:
-        return (Check("target-role", CheckVerdict.PASS, f"{target.label} is a replica of the primary"),)
-    return (Check("target-role", CheckVerdict.FAIL, f"{target.label} is no replica of the primary"),)
+    """Every check of the request's mode. Both of its nodes must be in the snapshot that was seen."""
+    grounds = Grounds(seen, request)
+    found = (check(grounds) for check in CHECKS)
+    return tuple(each for each in found if each is not None)
 
 
 def retry_after_ms(seen: Seen, request: Request) -> int | None:
     """When the cooldown of the last election lets it work, in ms from now; None: there is none, or it is not known."""
-    return None
+    return timing.left_ms(Grounds(seen, request))

@@ -15,7 +15,7 @@ _MOST_USERS = 4
 _MOST_REASONS = 4
 
 
-class _Reason(NamedTuple):
+class Shortcoming(NamedTuple):
     """One thing that a failover would bring to light."""
 
     seen: str
@@ -34,7 +34,9 @@ def failover_unprepared(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         if not primary.slots or primary.view is None:
             continue
         reasons = [
-            reason for replica in _answering(snapshot, shard) for reason in _of(snapshot, shard, primary, replica)
+            reason
+            for replica in _answering(snapshot, shard)
+            for reason in shortcomings(snapshot, shard, primary, replica)
         ]
         if reasons:
             yield _finding(snapshot, shard, reasons)
@@ -44,20 +46,21 @@ def _answering(snapshot: Snapshot, shard: Shard) -> list[Node]:
     return [node for node in snapshot.replicas_of(shard) if node.view is not None]
 
 
-def _of(snapshot: Snapshot, shard: Shard, primary: Node, replica: Node) -> Iterator[_Reason]:
+def shortcomings(snapshot: Snapshot, shard: Shard, primary: Node, replica: Node) -> Iterator[Shortcoming]:
+    """What a failover to this replica would bring to light. Both nodes have answered."""
     yield from _logins(snapshot, shard, primary, replica)
     yield from _users(primary, replica)
     yield from _memory(snapshot, primary, replica)
     yield from _copies(shard, replica)
 
 
-def _logins(snapshot: Snapshot, shard: Shard, primary: Node, candidate: Node) -> Iterator[_Reason]:
+def _logins(snapshot: Snapshot, shard: Shard, primary: Node, candidate: Node) -> Iterator[Shortcoming]:
     """Whoever will have to log in at the candidate: the demoted primary, and its siblings."""
     others = [primary, *(each for each in _answering(snapshot, shard) if each is not candidate)]
     for node in others:
         why = _turned_away(node.view, candidate.view)
         if why:
-            yield _Reason(
+            yield Shortcoming(
                 f"{called(node)} could not log in at {called(candidate)}: {why}",
                 "After a failover to it, that node gets no data any more, so the shard is left without that copy.",
                 "Set masterauth, and masteruser if there is one, on every node to what the others take: "
@@ -65,7 +68,7 @@ def _logins(snapshot: Snapshot, shard: Shard, primary: Node, candidate: Node) ->
             )
     link_up = candidate.vitals is not None and candidate.vitals.replication.link_up
     if link_up and (why := _turned_away(candidate.view, primary.view)):
-        yield _Reason(
+        yield Shortcoming(
             f"{called(candidate)} could not log in at its primary {called(primary)} again: {why}",
             "Its link is up from before; once it breaks, it stays down.",
             "Set masterauth, and masteruser if there is one, on it to what the primary takes: "
@@ -86,7 +89,7 @@ def _turned_away(view: View | None, by: View | None) -> str:
     return ""
 
 
-def _users(primary: Node, replica: Node) -> Iterator[_Reason]:
+def _users(primary: Node, replica: Node) -> Iterator[Shortcoming]:
     ours, theirs = primary.view, replica.view
     if ours is None or theirs is None or ours.users is None or theirs.users is None:
         return
@@ -94,7 +97,7 @@ def _users(primary: Node, replica: Node) -> Iterator[_Reason]:
     same_words = (here.flavour, here.version[:2]) == (there.flavour, there.version[:2])
     found = [f"{name} {how}" for name, how in differing(ours.users, theirs.users, rules=same_words)]
     if found:
-        yield _Reason(
+        yield Shortcoming(
             f"ACL users of {called(replica)} are not those of its primary: {listing(found, _MOST_USERS)}",
             "After a failover clients are refused that are served now, or served that are refused now.",
             f"Users are not copied between nodes; compare them as an administrator: "
@@ -102,25 +105,25 @@ def _users(primary: Node, replica: Node) -> Iterator[_Reason]:
         )
 
 
-def _memory(snapshot: Snapshot, primary: Node, replica: Node) -> Iterator[_Reason]:
+def _memory(snapshot: Snapshot, primary: Node, replica: Node) -> Iterator[Shortcoming]:
     if not has_less_memory(snapshot, replica) or replica.vitals is None or primary.vitals is None:
         return
     allowed, needed = replica.vitals.storage.maxmemory, primary.vitals.storage.maxmemory
-    yield _Reason(
+    yield Shortcoming(
         f"{called(replica)} has maxmemory {allowed}, its primary {needed or 'no limit'}",
         "As a replica it ignores its limit; once promoted it evicts keys, or refuses writes.",
         f"Give it the limit of its primary: {redis_cli(replica.endpoint, 'CONFIG', 'SET', 'maxmemory', str(needed))}",
     )
 
 
-def _copies(shard: Shard, replica: Node) -> Iterator[_Reason]:
+def _copies(shard: Shard, replica: Node) -> Iterator[Shortcoming]:
     """With all siblings well, and the old primary dead: min-replicas-max-lag 0 switches the rule off."""
     config = replica.vitals.config if replica.vitals else None
     needed = config.min_replicas_to_write if config else None
     siblings = len(shard.replica_ids) - 1
     if config is None or not needed or config.min_replicas_max_lag_s == 0 or needed <= siblings:
         return
-    yield _Reason(
+    yield Shortcoming(
         f"{called(replica)} wants {counted(needed, 'replica')} for a write (min-replicas-to-write), and would have "
         f"{siblings}",
         "When its primary dies and it is promoted, it refuses every write until more replicas are there."
@@ -131,7 +134,7 @@ def _copies(shard: Shard, replica: Node) -> Iterator[_Reason]:
     )
 
 
-def _finding(snapshot: Snapshot, shard: Shard, reasons: list[_Reason]) -> Finding:
+def _finding(snapshot: Snapshot, shard: Shard, reasons: list[Shortcoming]) -> Finding:
     seen = [reason.seen for reason in reasons]
     more = f"; and {len(seen) - _MOST_REASONS} more of the kind" if len(seen) > _MOST_REASONS else ""
     return Finding(

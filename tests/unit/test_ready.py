@@ -79,6 +79,13 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     return judge
 
 
+def ready_outcome(world: World) -> Outcome:
+    """The answer for a world, with the real checks."""
+    snapshot = world.snapshot()
+    seen = {each.primary_id: Seen(snapshot, snapshot, (0.4, 0.5, 0.4), ()) for each in snapshot.shards}
+    return outcome_of(readiness(snapshot, seen, diagnose(snapshot, Thresholds())), PLAIN)
+
+
 def page(ready: Readiness, *, show_all: bool = False, manner: Manner = PLAIN) -> str:
     text = plain(ready_page(ready, 80, manner, show_all))
     assert max(map(len, text.splitlines())) <= 80

@@ -150,8 +150,6 @@ def _say_once(means: Means, judged: Snapshot, step: Step) -> _Spoken:
     reply = means.door.say(place, step.command, expect_id=step.target, deadline=Deadline.after(SAY_S, means.clock))
     spoken = _Spoken(reply, at_s)
     means.audit.after(step=step.number, node=step.target, reply=spoken.text, left=spoken.left)
-    if spoken.left:
-        means.witness(Moment(0, "requested", step.target))
     return spoken
 
 
@@ -194,7 +192,7 @@ def _told(
         sent=True,
         reply=spoken.text,
         verification=followed.checks,
-        timeline=(Moment(0, "requested", step.target), *followed.timeline),
+        timeline=followed.timeline,
         new_primary=followed.new_primary,
         epoch_after=followed.epoch_after,
         why=followed.why,

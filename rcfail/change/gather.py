@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rcfail.wire.door import Door
     from rcfail.wire.replies import Reply
 
-BETWEEN_S = 0.1
-"""Between the two looks: a bus message travels in far less, and clusterCron runs every 100 ms."""
+BETWEEN_S = 0.05
+"""Between the two looks: a request for votes and its answers travel in far less."""
 
 PINGS = 3
 

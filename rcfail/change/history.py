@@ -46,8 +46,11 @@ class PastRun:
 
     @property
     def indeterminate(self) -> bool:
-        """Something may have been carried out of which nothing was written: it has to be looked at."""
-        return not self.running and any(not each.answered for each in self.sends)
+        """What became of something that may have been carried out was not written: it has to be looked at."""
+        if self.running:
+            return False
+        unseen = self.exit_code is None and len(self.verified) < sum(each.left for each in self.sends)
+        return unseen or any(not each.answered for each in self.sends)
 
 
 @dataclass(frozen=True, slots=True)

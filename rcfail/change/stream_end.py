@@ -51,7 +51,8 @@ def lost(end: StreamEnd, risk: tuple[int, int] | None) -> Loss:
     copies = _copies(end)
     if end.ended_at is not None:
         gap = max(0, end.ended_at - taken_to)
-        how = f"the old primary's stream ended at {end.ended_at}, and the new one has it up to {taken_to}{copies}"
+        taken = f"has it up to {taken_to}" if gap else "has all of it"
+        how = f"the old primary's stream ended at {end.ended_at}, and the new one {taken}{copies}"
         return Loss(risk, gap, gap, how)
     if _went_on(end):
         how = "the old primary follows without a new copy, so it had written nothing that the new one has not"
@@ -98,8 +99,9 @@ def _copies(end: StreamEnd) -> str:
     """A cross-check: who diverged needs a full copy."""
     if end.copies is None or not any(end.copies):
         return ""
-    full, partial = end.copies
-    return f"; since then it gave {full} full and {partial} partial copies"
+    given = zip(end.copies, ("full", "partial"), strict=True)
+    told = [f"{count} {kind} {'copy' if count == 1 else 'copies'}" for count, kind in given if count]
+    return f"; since then it gave {' and '.join(told)}"
 
 
 def words(loss: Loss) -> str:

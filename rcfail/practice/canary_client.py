@@ -141,7 +141,9 @@ class Client:
         words = refused.text.split()
         if words[:1] == ["MOVED"] and len(words) == 3:
             owner = self._members.named(words[2], self.at)
-            if owner is not None and owner != self.at and not self._is_away(owner):
+            if owner is None:
+                self._leave(slow=False)  # one of the others may be the owner under a name that is not known here
+            elif owner != self.at and not self._is_away(owner):
                 self.close()
                 self.at = owner
         elif refused.kind is RefusalKind.NO_ANSWER:
@@ -168,7 +170,7 @@ def kind_of(refused: Refusal) -> str:
     if refused.kind is RefusalKind.NO_ANSWER:
         reason = refused.silence or SilenceReason.CLOSED
         return "timeout" if reason in _LATE else reason.value
-    if refused.kind is RefusalKind.ERROR:
-        code = refused.text.split(" ", 1)[0]
-        return code if code.isascii() and code.isupper() and len(code) <= 20 else "ERR"
-    return refused.kind.value
+    code = refused.text.split(" ", 1)[0]
+    if not (code.isascii() and code.isupper() and code.isalpha() and len(code) <= 20):
+        return "ERR" if refused.kind is RefusalKind.ERROR else refused.kind.value
+    return code if code != "ERR" or refused.kind is RefusalKind.ERROR else refused.kind.value

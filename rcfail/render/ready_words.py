@@ -163,11 +163,13 @@ def _finality(check: Check) -> tuple[bool, bool]:
 
 
 def mode_text(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
-    """One mode in one sentence."""
+    """One mode in one sentence. Where the gentlest works, what others would need is told in short."""
     if mode.answer is Answer.YES:
-        return f"works: {_name(snapshot, mode.candidate)} {_effect(shard, mode)}{_warned(mode)}"
+        return f"works: {_effect(snapshot, shard, mode)}{_warned(mode)}"
+    if mode.answer is Answer.CONSENT and shard.graceful.answer is Answer.YES:
+        return f"not called for: needs {listing(mode.needs)}{_price(mode)}"
     if mode.answer is Answer.CONSENT:
-        return f"only with {' and '.join(mode.needs)}: {_why(mode)}{_after_wait(mode)}{_price(mode)}"
+        return f"only with {listing(mode.needs)}: {_why(mode)}{_after_wait(mode)}{_price(mode)}"
     word = "no" if mode.answer is Answer.NO else "cannot be told"
     return f"{word}: {_why(mode)}{_after_wait(mode)}"
 
@@ -176,10 +178,13 @@ def _name(snapshot: Snapshot, contender: Contender | None) -> str:
     return called(snapshot.nodes[contender.node_id]) if contender else "nobody"
 
 
-def _effect(shard: ShardReady, mode: ModeReady) -> str:
+def _effect(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
+    usual = shard.graceful.candidate
+    same = usual is not None and mode.candidate is not None and usual.node_id == mode.candidate.node_id
+    who = "it" if same else _name(snapshot, mode.candidate)
     if mode.mode is Mode.GRACEFUL:
-        return f"takes over, {pause_text(shard)}; nothing is lost"
-    return f"takes over at once; {_lost(mode)}"
+        return f"{who} takes over, {pause_text(shard)}; nothing is lost"
+    return f"{who} takes over at once; {_lost(mode)}"
 
 
 def pause_text(shard: ShardReady) -> str:
@@ -194,7 +199,7 @@ def _price(mode: ModeReady) -> str:
 def _lost(mode: ModeReady) -> str:
     span = mode.at_risk_bytes
     if span is None:
-        return "how many bytes it loses cannot be told"
+        return "how much is at risk cannot be told"
     if span[1] == 0:
         return "0 bytes at risk"
     return f"{size(span[0])} to {size(span[1])} at risk" if span[0] != span[1] else f"{size(span[0])} at risk"
@@ -221,10 +226,10 @@ def crash_text(snapshot: Snapshot, shard: ShardReady) -> str:
     if crash is None:
         return "cannot be told"
     if shard.survives_crash is Known.YES and crash.outage_ms is not None and not shard.out:
-        who = " or ".join(called(snapshot.nodes[each]) for each in crash.contenders)
-        return (
-            f"survived: {who} is elected by itself, and no writes for {between(crash.outage_ms)}; {_crash_loss(shard)}"
-        )
+        usual = shard.graceful.candidate
+        alone = usual is not None and crash.contenders == (usual.node_id,)
+        who = "it" if alone else " or ".join(called(snapshot.nodes[each]) for each in crash.contenders)
+        return f"survived: {who} is elected; no writes for {between(crash.outage_ms)}; {_crash_loss(shard)}"
     if shard.survives_crash is Known.YES:
         return f"on its way: {fate_text(snapshot, crash, Stop.NOTHING)}"
     lead = "not survived" if shard.survives_crash is Known.NO else "cannot be told"
@@ -237,8 +242,8 @@ def crash_text(snapshot: Snapshot, shard: ShardReady) -> str:
 def _crash_loss(shard: ShardReady) -> str:
     behind = shard.crash.behind_bytes if shard.crash else None
     if behind is None:
-        return "how much it had not copied cannot be told"
-    return f"what it had not copied is lost ({size(behind)} when we looked)"
+        return "how much is at risk cannot be told"
+    return f"{size(behind)} at risk when we looked"
 
 
 def candidate_text(snapshot: Snapshot, shard: ShardReady) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -96,14 +97,179 @@ def test_graceful_is_verified_in_every_view(lab: LabMaker) -> None:
     assert followed.epoch_after == made.belief(target, target).config_epoch
     assert followed.ours
     told = events(followed)
-    assert [each for each in told if each in ("requested", "promoted", "demoted", "linked")] == [
-        "requested",
-        "promoted",
-        "demoted",
-        "linked",
-    ] or told.index("demoted") > told.index("requested")
+    order = [told.index(each) for each in ("requested", "promoted", "demoted", "linked")]
+    assert order == sorted(order)
     assert followed.timeline == tuple(watched.moments)
     assert [each.at_ms for each in watched.moments] == sorted(each.at_ms for each in watched.moments)
+    assert watched.moments[told.index("promoted")].subject.startswith(str(target.endpoint))
+    seen = [each.subject for each in watched.moments if each.event == "seen"]
+    assert seen[-1] == "by 6 of 6 nodes"
+    assert len(set(seen)) == len(seen)
     verdicts = {each.code: each.verdict for each in followed.checks}
     assert verdicts.pop("settled") in (CheckVerdict.PASS, CheckVerdict.WARN)
     assert set(verdicts.values()) == {CheckVerdict.PASS}
+
+
+@every_server
+def test_force_with_a_dead_primary(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    made.kill(primary)
+    followed = Watched(made, target, primary, Mode.FORCE).go()
+    assert (followed.outcome, followed.ours, followed.new_primary) == (StepOutcome.DONE, True, target.node_id)
+    verdicts = {each.code: each.verdict for each in followed.checks}
+    assert verdicts["seen-by-all"] is CheckVerdict.PASS
+    assert verdicts["old-primary"] is CheckVerdict.WARN, "it is gone, and nothing is expected of it"
+
+
+@every_server
+def test_a_voter_that_is_frozen_costs_nothing(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    followed = Watched(made, target, primary).go(before=lambda: made.freeze("n2"))
+    assert followed.outcome is StepOutcome.DONE, followed
+    seen = next(each for each in followed.checks if each.code == "seen-by-all")
+    assert "5 of 5 views" in seen.evidence
+    assert str(made.node("n2").endpoint) in seen.evidence
+
+
+@every_server
+def test_another_shard_may_be_dead(lab: LabMaker) -> None:
+    made = lab()
+    made.kill("n2", *made.replicas_of("n2"))
+    made.wait(lambda: made.vitals("n1").cluster.state == "fail", "the others see it")
+    followed = Watched(made, made.replica_of("n1"), made.node("n1")).go()
+    assert followed.outcome is StepOutcome.DONE, followed
+    assert followed.ours
+
+
+@every_server
+def test_a_frozen_primary_does_not_react(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    followed = Watched(made, target, primary).go(before=lambda: made.freeze(primary))
+    assert followed.outcome is StepOutcome.NOT_DONE, followed
+    assert "did not react" in followed.why
+    assert "hold writes back" in followed.hint
+
+
+@every_server
+def test_a_primary_that_fails_meanwhile_makes_it_an_ordinary_election(lab: LabMaker) -> None:
+    """The server was asked for a failover without loss, and elects without waiting for the end of the stream."""
+    made = lab(node_timeout_ms=1000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    followed = Watched(made, target, primary).go(before=lambda: made.freeze(primary))
+    assert followed.new_primary == target.node_id, followed
+    assert not followed.ours
+    assert "failed meanwhile" in f"{followed.why} {[each.subject for each in followed.timeline]}"
+
+
+@every_server
+def test_a_target_that_dies_after_the_send(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    followed = Watched(made, target, primary).go(before=lambda: made.freeze(primary), after=lambda: made.kill(target))
+    assert followed.outcome is StepOutcome.NOT_DONE, followed
+    assert "is silent since the send" in followed.why
+    assert "silent" in events(followed)
+
+
+@every_server
+def test_a_target_that_dies_after_its_promotion(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    watched = Watched(made, target, primary)
+
+    def promoted() -> None:
+        made.wait(lambda: made.belief("n2", target).slots, "another node knows of the promotion")
+        made.kill(target)
+
+    followed = watched.go(after=promoted)
+    assert followed.outcome is StepOutcome.INCOMPLETE, followed
+    assert str(target.endpoint) in followed.why
+
+
+@every_server
+def test_no_majority_to_vote(lab: LabMaker) -> None:
+    made = lab()
+    primary, target = made.node("n1"), made.replica_of("n1")
+    watched = Watched(made, target, primary, Mode.FORCE)
+    followed = watched.go(before=lambda: made.kill("n1", "n2"))
+    assert followed.outcome is StepOutcome.NOT_DONE, followed
+    assert "got 1 of the 2 that are needed" in followed.why
+    assert str(made.node("n2").endpoint) in followed.why
+    assert "only takeover" in followed.hint
+    assert followed.retry_after_ms is None
+
+
+@every_server
+def test_an_old_primary_that_cannot_link_back(lab: LabMaker) -> None:
+    made = lab()
+    primary, target = made.node("n1"), made.replica_of("n1")
+    made.say(primary, "CONFIG", "SET", "masterauth", "wrong")
+    watched = Watched(made, target, primary)
+    watched.step = replace(watched.step, redundant_ms=3000)
+    followed = watched.go()
+    assert followed.outcome is StepOutcome.INCOMPLETE, followed
+    assert "has no link" in followed.why
+    assert str(primary.endpoint) in followed.why
+    assert followed.new_primary == target.node_id
+
+
+@pytest.mark.every_server(but="valkey")
+def test_a_primary_ignores_a_target_that_it_does_not_list_yet(lab: LabMaker) -> None:
+    """On Redis the demotion of the old primary is told by gossip alone, seconds after the failover."""
+    made = lab(node_timeout_ms=5000)
+    for old in made.primaries:
+        new = made.replica_of(old)
+        assert Watched(made, new, old).go().outcome is StepOutcome.DONE
+        knew = made.belief(new, old).role is not Role.PRIMARY
+        followed = Watched(made, old, new).go(
+            after=lambda new=new, old=old: knows.append(made.belief(new, old).role is not Role.PRIMARY)  # type: ignore[misc]
+        ) if not knew and not (knows := list[bool]()) else None
+        if followed is not None and not knows[0]:
+            assert followed.outcome is StepOutcome.NOT_DONE, followed
+            assert "did not list" in followed.why
+            return
+    pytest.fail("each new primary knew at once")
+
+
+@every_server
+def test_nobody_can_be_seen_any_more(lab: LabMaker) -> None:
+    made = lab()
+    followed = Watched(made, made.replica_of("n1"), made.node("n1")).go(before=lambda: made.freeze(*made.nodes))
+    assert followed.outcome is StepOutcome.INDETERMINATE, followed
+
+
+@every_server
+def test_what_the_server_refuses_was_not_begun(lab: LabMaker) -> None:
+    made = lab(conf=("cluster-replica-no-failover yes",))
+    primary, target = made.node("n1"), made.replica_of("n1")
+    made.kill(primary)
+    made.wait(lambda: made.belief(target, primary).failed, "the target holds its primary for failed")
+    began_s = SYSTEM_CLOCK.monotonic_s()
+    watched = Watched(made, target, primary)
+    followed = watched.go()
+    assert followed.outcome is StepOutcome.NOT_DONE, followed
+    assert "Master is down or failed" in followed.why
+    assert "requested" not in events(followed)
+    assert began_s
+
+
+@every_server
+def test_who_is_interrupted_learns_what_happened(lab: LabMaker) -> None:
+    made = lab()
+    watched = Watched(made, made.replica_of("n1"), made.node("n1"))
+
+    def interrupt(moment: Moment) -> None:
+        if moment.event == "requested":
+            raise KeyboardInterrupt
+
+    follower = Follower(watched.door, watched.snapshot, watched.step, interrupt, SYSTEM_CLOCK)
+    with follower:
+        follower.prepare()
+        at_s = watched.send()
+        with pytest.raises(KeyboardInterrupt):
+            follower.follow(at_s, watched.reply)
+        followed = follower.look_now()
+    assert followed.outcome is StepOutcome.DONE, followed

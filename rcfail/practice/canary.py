@@ -33,6 +33,7 @@ READY_S = 3.0
 """How long the first write and the first read may take, before the shard does not serve this client."""
 
 _FINAL_S = 8.0
+_SHORT_S = 1.0  # for who could not be read just before
 _LOOK_S = 0.02
 _SHOWN = 5
 _MISSING = "missing"  # a read was answered, and the acknowledged key was not there
@@ -206,7 +207,7 @@ class Canary:
         written = self._keys.writes(self._clock.monotonic_s())
         found = self._keys.look_for(written, client, Deadline.after(_FINAL_S, self._clock))
         counted = tally(written, found.numbers)
-        left = self._keys.remove(client, Deadline.after(_FINAL_S, self._clock))
+        left = self._keys.remove(client, Deadline.after(_SHORT_S if found.why else _FINAL_S, self._clock))
         doubt = self._doubt(counted, found.why)
         write_gap, read_gap = (hand.successes.longest(self._ended_s) for hand in (writer, reader))
         noted = self._keys.noted
@@ -235,7 +236,8 @@ class Canary:
             return self.unready or "no write of the canary was acknowledged"
         gone = f", and {counted.lost} of {counted.acknowledged} that were looked for are gone" if counted.lost else ""
         if why_unread:
-            return f"not all canary keys could be looked for ({why_unread}){gone}"
+            some = "not all canary keys" if counted.acknowledged else "no canary key"
+            return f"{some} could be looked for ({why_unread}){gone}"
         if counted.lost and (dropped := self._evicted()):
             return f"{counted.lost} of {counted.acknowledged} are gone, but the shard has evicted {dropped} keys"
         return ""

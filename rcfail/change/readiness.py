@@ -70,9 +70,11 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class ShardReady:
-    """One shard that owns slots. `pause_ms` is how long a graceful failover would hold writes back, None where there
-    is no candidate. `crash` is what becomes of the shard when its primary dies now, or since it died. `out`: its
-    slots are not served now. `findings` are those of health that make it worse, `advice` the next command of one.
+    """One shard that owns slots.
+
+    `pause_ms` is how long a graceful failover would hold writes back, None where there is no candidate that answers.
+    `crash` is what becomes of the shard when its primary dies now, or since it died. `out`: its slots are not served
+    now. `findings` are those of health that make it worse, `advice` the next command of one.
     """
 
     primary: NodeId
@@ -137,9 +139,6 @@ class Readiness:
     unowned: tuple[SlotRange, ...]
     findings: tuple[Finding, ...]
     verdict: Verdict
-
-    def of(self, verdict: Verdict) -> tuple[ShardReady, ...]:
-        return tuple(each for each in self.shards if each.verdict is verdict)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -212,11 +211,17 @@ def _shard(seen: Seen, shard: Shard, foresight: Foresight, findings: Sequence[Fi
         modes=modes,
         votes=_votes(snapshot, graceful.candidate),
         crash=crash,
-        pause_ms=graceful_pause_ms(seen, graceful.candidate.node_id) if graceful.candidate else None,
+        pause_ms=_pause_ms(seen, graceful.candidate),
         out=out,
         findings=tuple(each for each in mine if _worsens(each)),
         advice=next((each.hint for each in (*mine, *wide) if each.hint and _of_failover(each)), ""),
     )
+
+
+def _pause_ms(seen: Seen, candidate: Contender | None) -> Span | None:
+    if candidate is None or seen.snapshot.nodes[candidate.node_id].view is None:
+        return None
+    return graceful_pause_ms(seen, candidate.node_id)
 
 
 def _mode(seen: Seen, shard: Shard, mode: Mode) -> ModeReady:

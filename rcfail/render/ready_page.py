@@ -17,6 +17,7 @@ from rcfail.render.ready_words import (
     headline,
     mode_text,
     next_command,
+    not_ready,
 )
 from rcfail.render.whatif_words import between
 from rcfail.render.words import place, ranges, severity_style
@@ -34,10 +35,10 @@ def ready_page(ready: Readiness, width: int, manner: Manner = PLAIN, show_all: b
     head = line(Span(ready.verdict.upper(), severity_style(ready.verdict)), "  ")
     yield from wrapped(headline(ready), width, first=head, indent=2, style=Style.HEAD)
     yield from _cluster_wide(ready, width, manner)
-    bad = [each for each in ready.shards if each.verdict is not Verdict.OK]
+    bad = not_ready(ready)
     good = [each for each in ready.shards if each.verdict is Verdict.OK]
     full = show_all or len(ready.shards) <= MOST_SHARDS
-    told = ready.shards if full else sorted(bad, key=_weight)[:MOST_BAD]
+    told = ready.shards if full else bad[:MOST_BAD]
     for shard in told:
         yield EMPTY
         yield from _shard(ready, shard, width, manner)
@@ -50,11 +51,6 @@ def ready_page(ready: Readiness, width: int, manner: Manner = PLAIN, show_all: b
     if good:
         yield EMPTY
         yield from _rows(ready, good, width)
-
-
-def _weight(shard: ShardReady) -> tuple[int, tuple[tuple[int, int], ...]]:
-    order = (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING, Verdict.OK)
-    return order.index(shard.verdict), shard.slots
 
 
 def _cluster_wide(ready: Readiness, width: int, manner: Manner) -> Iterator[Line]:

@@ -22,7 +22,7 @@ def headline(ready: Readiness) -> str:
     """All of it in one sentence."""
     named = "" if len(ready.shards) == ready.total else f"of {ready.total} "
     count = counted(len(ready.shards), "shard")
-    bad = [each for verdict in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING) for each in ready.of(verdict)]
+    bad = not_ready(ready)
     if not ready.total:
         return "no primary owns slots"
     if ready.quorum is Known.NO:
@@ -37,6 +37,13 @@ def headline(ready: Readiness) -> str:
     lead = f"{len(bad)} of {count} {'is' if len(bad) == 1 else 'are'} not ready"
     worst = "" if len(bad) == 1 else "the worst: "
     return f"{lead}; {worst}{shard_name(ready.snapshot, bad[0])}: {cause(ready.snapshot, bad[0])}"
+
+
+def not_ready(ready: Readiness) -> list[ShardReady]:
+    """The worst first; of equal ones those whose graceful failover is in doubt."""
+    order = (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING)
+    bad = (each for each in ready.shards if each.verdict in order)
+    return sorted(bad, key=lambda each: (order.index(each.verdict), each.graceful.answer is Answer.YES, each.slots))
 
 
 def _all(number: int, named: str) -> str:
@@ -58,20 +65,21 @@ def shard_name(snapshot: Snapshot, shard: ShardReady) -> str:
 def cause(snapshot: Snapshot, shard: ShardReady) -> str:
     """Why the shard is not ready, the worst first; "" where it is."""
     if shard.out:
-        return f"{slots_text(shard.slots)} are out: {_way_back(shard)}"
+        return f"{slots_text(shard.slots)} are out: {_way_back(snapshot, shard)}"
     critical = next((each for each in shard.findings if each.severity == "critical"), None)
     if critical is not None:
         return critical.evidence
     said = []
     if shard.graceful.answer is not Answer.YES:
-        said.append(f"a graceful failover {_VERBS[shard.graceful.answer]}: {_why(shard.graceful)}")
+        said.append(f"a graceful failover {_VERBS[shard.graceful.answer]}: {_why(snapshot, shard.graceful)}")
     if shard.survives_crash is not Known.YES:
         verb = "would not be survived" if shard.survives_crash is Known.NO else "cannot be judged"
         why = _crash_reasons(snapshot, shard)
         if said and not why:
             said[0] += f", and a crash {verb} either"
         else:
-            said.append(f"a crash {verb}: {why or 'no replica could be elected'}")
+            usual = "no replica could be elected" if shard.survives_crash is Known.NO else "too much is silent to us"
+            said.append(f"a crash {verb}: {why or usual}")
     return "; ".join(said) or next((each.evidence for each in shard.findings), "")
 
 
@@ -83,7 +91,7 @@ _VERBS = {
 }
 
 
-def _way_back(shard: ShardReady) -> str:
+def _way_back(snapshot: Snapshot, shard: ShardReady) -> str:
     if shard.survives_crash is Known.YES and shard.crash is not None:
         longest = f" within {duration(shard.crash.outage_ms[1])}" if shard.crash.outage_ms else ""
         return f"an automatic failover is due{longest}"
@@ -91,7 +99,7 @@ def _way_back(shard: ShardReady) -> str:
     if best.answer in (Answer.YES, Answer.CONSENT):
         only = "only " if best.mode is Mode.TAKEOVER else ""
         return f"nobody is elected by itself; {only}{best.mode} can bring them back"
-    return f"no failover can bring them back: {_why(shard.mode(Mode.TAKEOVER))}"
+    return f"no failover can bring them back: {_why(snapshot, shard.mode(Mode.TAKEOVER))}"
 
 
 def _crash_reasons(snapshot: Snapshot, shard: ShardReady) -> str:
@@ -148,18 +156,21 @@ def _first_hint(mode: ModeReady) -> str:
     return next((each.hint for each in checks if each.hint), "")
 
 
-def _why(mode: ModeReady) -> str:
+def _why(snapshot: Snapshot, mode: ModeReady) -> str:
+    """The reason that is behind the others, and the codes of these."""
     if mode.candidate is None:
         return "the shard has no replica"
-    said = [each for each in mode.candidate.checks if each.refuses]
-    final = sorted(said, key=_finality)
-    more = f" (and {', '.join(each.code for each in final[1:])})" if len(final) > 1 else ""
-    return f"{final[0].evidence}{more}" if final else ""
+    node = snapshot.nodes[mode.candidate.node_id]
+    if node.view is None:  # nothing of it can be seen, and each check says so in its own way
+        return f"{called(node)} {'is down' if node.alive is Known.NO else 'does not answer us'}"
+    first, *others = sorted(refusing(mode.candidate.checks), key=_finality)
+    more = f" (and {listing((each.code for each in others), 3)})" if others else ""
+    return f"{first.evidence}{more}"
 
 
 def _finality(check: Check) -> tuple[bool, bool]:
-    """What nothing lets pass stands first, and what is known before what is not."""
-    return check.override is not None, check.verdict is CheckVerdict.UNKNOWN
+    """What is known stands before what is not, and what nothing lets pass before the rest."""
+    return check.verdict is CheckVerdict.UNKNOWN, check.override is not None
 
 
 def mode_text(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
@@ -169,9 +180,9 @@ def mode_text(snapshot: Snapshot, shard: ShardReady, mode: ModeReady) -> str:
     if mode.answer is Answer.CONSENT and shard.graceful.answer is Answer.YES:
         return f"not called for: needs {listing(mode.needs)}{_price(mode)}"
     if mode.answer is Answer.CONSENT:
-        return f"only with {listing(mode.needs)}: {_why(mode)}{_after_wait(mode)}{_price(mode)}"
+        return f"only with {listing(mode.needs)}: {_why(snapshot, mode)}{_after_wait(mode)}{_price(mode)}"
     word = "no" if mode.answer is Answer.NO else "cannot be told"
-    return f"{word}: {_why(mode)}{_after_wait(mode)}"
+    return f"{word}: {_why(snapshot, mode)}{_after_wait(mode)}"
 
 
 def _name(snapshot: Snapshot, contender: Contender | None) -> str:
@@ -200,8 +211,6 @@ def _lost(mode: ModeReady) -> str:
     span = mode.at_risk_bytes
     if span is None:
         return "how much is at risk cannot be told"
-    if span[1] == 0:
-        return "0 bytes at risk"
     return f"{size(span[0])} to {size(span[1])} at risk" if span[0] != span[1] else f"{size(span[0])} at risk"
 
 

@@ -37,17 +37,21 @@ class LocalLock:
     def take(self, breaks: bool, over: Callable[[Owner], None]) -> Owner | None:
         """Take it, or return who has it. `over` is told of each owner that is put aside: dead, or broken by name."""
         with self._alone():
-            others = [each for each in self._holders() if each.nodes & set(self._nodes)]
-            living = [each for each in others if not has_ended(each.owner)]
-            if living and not breaks:
-                return min(living, key=lambda each: each.owner.at_unix_ms).owner
-            for each in others:
+            living = self.other()
+            if living is not None and not breaks:
+                return living
+            for each in self._in_the_way():
                 over(each.owner)
                 each.path.unlink(missing_ok=True)
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({"owner": self._owner.text, "nodes": list(self._nodes)}, file)
         return None
+
+    def other(self) -> Owner | None:
+        """The one that has had it for longest, of those that may live. Nothing is taken."""
+        living = [each.owner for each in self._in_the_way() if not has_ended(each.owner)]
+        return min(living, key=lambda each: each.at_unix_ms, default=None)
 
     def is_ours(self) -> bool:
         """Nobody has put it aside."""
@@ -56,6 +60,9 @@ class LocalLock:
     def release(self) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+    def _in_the_way(self) -> list[Holder]:
+        return [each for each in self._holders() if each.nodes & set(self._nodes)]
 
     def _holders(self) -> Iterator[Holder]:
         for path in sorted(self._folder.glob("*.lock")):

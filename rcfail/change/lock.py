@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rcfail.change.cluster_lock import TTL_MS, ClusterLock, dead, places_of, seats_of
 from rcfail.change.local_lock import LocalLock
-from rcfail.change.owner import Owner, read_owner
+from rcfail.change.owner import Owner, myself, read_owner
 from rcfail.clock import SYSTEM_CLOCK, Clock
 from rcfail.errors import OutOfTime, RcfailError, Refused
 from rcfail.exits import ExitCode
@@ -93,6 +93,17 @@ def hold(
             cluster.release()
         finally:
             local.release()
+
+
+def rival(door: Door, snapshot: Snapshot, folder: Path, clock: Clock = SYSTEM_CLOCK) -> LockHeld | None:
+    """Who would send us away now. Nothing is taken. An owner that died on this host does not count."""
+    asking = myself("", clock.unix_ms())
+    local = LocalLock(folder, asking, sorted(snapshot.nodes), clock).other()
+    if local is not None:
+        return LockHeld(local, clock.unix_ms())
+    cluster = ClusterLock(door, seats_of(snapshot), asking, places=places_of(snapshot))
+    living = [value for value in cluster.look() if dead(value) is None]
+    return LockHeld(read_owner(living[0]), clock.unix_ms()) if living else None
 
 
 def _once(over: Callable[[Owner], None]) -> Callable[[Owner], None]:

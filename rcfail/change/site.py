@@ -59,6 +59,9 @@ class Terms:
         return Request(target, primary, given=self.given, max_lag_bytes=self.max_lag_bytes)
 
 
+NO_TERMS = Terms()
+
+
 @dataclass(frozen=True, slots=True)
 class Drain:
     """A plan for a whole place. With anything `stuck` nothing is moved. `others` are all candidates, by primary."""
@@ -76,7 +79,7 @@ def leaving(snapshot: Snapshot, place: Collection[NodeId]) -> tuple[NodeId, ...]
 
 
 def plan_drain(
-    snapshot: Snapshot, by_primary: Mapping[NodeId, Seen], place: Collection[NodeId], terms: Terms = Terms()
+    snapshot: Snapshot, by_primary: Mapping[NodeId, Seen], place: Collection[NodeId], terms: Terms = NO_TERMS
 ) -> Drain:
     """Who takes over from each primary there. `by_primary` must hold all of `leaving`."""
     away = frozenset(place)

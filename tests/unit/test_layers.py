@@ -16,7 +16,19 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # A room is a folder, or a module that stands by itself. Each may import what is named, and itself.
 BOTTOM = {"errors", "exits"}
 PURE = {"cluster", "health"}
-LOOKING = {"session", "rounds", "blind", "watch", "waiting", "moving", "failing_over", "roundup"}
+LOOKING = {
+    "session",
+    "rounds",
+    "blind",
+    "watch",
+    "waiting",
+    "moving",
+    "failing_over",
+    "roundup",
+    "relocating",
+    "remembered",
+    "touring",
+}
 MAY_IMPORT = {
     "errors": {"exits"},
     "exits": set[str](),

@@ -1,0 +1,42 @@
+"""The answer of what moves several primaries, whichever way it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rcfail.change.candidates import Contender
+from rcfail.change.layout import Difference
+from rcfail.change.moves import Move, Stuck
+from rcfail.change.series import Series
+from rcfail.change.site import Afterwards
+from rcfail.change.told import Turn
+from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.snapshot import Snapshot
+from rcfail.exits import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """`goal` says in a clause what is to be so in the end. `after` is there for a drain, `differences` for a layout.
+
+    With anything `stuck` a drain is refused; a layout is brought back as far as it can be.
+    """
+
+    turn: Turn
+    snapshot: Snapshot
+    goal: str
+    moves: tuple[Move, ...] = ()
+    stuck: tuple[Stuck, ...] = ()
+    after: Afterwards | None = None
+    others: Mapping[NodeId, tuple[Contender, ...]] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
+    series: Series | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.turn is Turn.REFUSED:
+            return ExitCode.REFUSED
+        code = self.series.exit_code if self.series is not None else ExitCode.OK
+        return ExitCode.INCOMPLETE if code is ExitCode.OK and self.stuck else code

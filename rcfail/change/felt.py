@@ -46,7 +46,7 @@ def limit_passed(
 
     A figure that is not known does not count as kept: then the sentence says so.
     """
-    return "; ".join((*_gap_passed(felt, max_gap_ms), *_loss_passed(loss, max_loss_bytes)))
+    return "; ".join((*_gap_passed(felt, max_gap_ms), *_loss_passed(felt, loss, max_loss_bytes)))
 
 
 def _gap_passed(felt: CanaryResult | None, most_ms: int | None) -> Iterator[str]:
@@ -62,13 +62,16 @@ def _gap_passed(felt: CanaryResult | None, most_ms: int | None) -> Iterator[str]
             yield f"clients could not {words[1]} for {gap_ms} ms, --max-gap is {most_ms} ms"
 
 
-def _loss_passed(loss: Loss, most: int | None) -> Iterator[str]:
+def _loss_passed(felt: CanaryResult | None, loss: Loss, most: int | None) -> Iterator[str]:
     if most is None:
         return
     known = loss.lost_bytes if loss.lost_bytes is not None else loss.lost_bytes_at_least
+    writes = felt.lost or 0 if felt is not None else 0
     if known is not None and known > most:
         at_least = "" if loss.lost_bytes is not None else "at least "
         yield f"{at_least}{known} bytes were lost, --max-loss-bytes is {most}"
+    elif writes > most:  # and each of them is more than one byte
+        yield f"{writes} writes of the canary were lost, --max-loss-bytes is {most}"
     elif loss.lost_bytes is None:
         floor = f" (at least {known})" if known else ""
         yield f"it is not known how much was lost{floor}, so it cannot be said that --max-loss-bytes {most} was kept"

@@ -105,6 +105,11 @@ class Canary:
         self._result: CanaryResult | None = None
         self.unready = ""
 
+    @property
+    def is_shut_out(self) -> bool:
+        """The servers will never let this user do it. Otherwise an unready canary may be served later."""
+        return self._hands is None or any(hand.is_shut_out for hand in self._hands)
+
     def __enter__(self) -> Self:
         try:
             self.start()

@@ -61,6 +61,8 @@ def test_a_gap_that_did_not_end_and_keys_that_stay_are_told() -> None:
         (None, Loss(lost_bytes_at_least=5), None, 9, ("at least 5", "cannot be said")),
         (None, NO_LOSS, None, 9, ("not known", "cannot be said")),
         (CanaryResult(90, 4), Loss(lost_bytes=10), 20, 9, ("90 ms", "10 bytes")),
+        (CanaryResult(5, 4, lost=3), NO_LOSS, None, 2, ("3 writes of the canary",)),
+        (CanaryResult(5, 4, lost=0), NO_LOSS, None, 2, ("not known", "cannot be said")),
     ],
 )
 def test_a_limit_is_kept_only_where_that_is_known(

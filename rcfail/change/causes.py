@@ -21,7 +21,9 @@ class Traces:
 
     `listed`: the primary listed the target as its replica when the request reached it; None where it was not heard.
     `met`: both had the same offset in some round. `link_down`: the target's link was down in every round. `heard`: the
-    primary said anything since the send. `asked_at_ms` is when the target was first seen to have asked for votes.
+    primary said anything since the send. `asked_at_ms` is when the target was last seen to ask for votes, and `votes`
+    the most that it got in one election: it may stand again within one attempt. `stale_epoch`: it claimed the slots in
+    this epoch, which is too old for the others to take its word.
     """
 
     listed: bool | None = None
@@ -29,6 +31,8 @@ class Traces:
     link_down: bool = False
     heard: bool = False
     asked_at_ms: int | None = None
+    votes: int = 0
+    stale_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ def why_not(attempt: Attempt) -> Cause:
 
 def _causes(attempt: Attempt) -> Iterator[Cause]:
     yield from _of_target(attempt)
+    if attempt.traces.stale_epoch is not None:
+        yield _old_votes(attempt, attempt.traces.stale_epoch)
     if attempt.counted(attempt.cast.step.target, ASKED):
         yield _votes(attempt)
     if attempt.cast.step.mode is Mode.GRACEFUL:
@@ -138,10 +144,17 @@ def _stale(attempt: Attempt, epoch: int) -> Cause:
     return Cause(f"{text}: the others do not take its word", "Look at who owns the slots now: rcfail views.")
 
 
+def _old_votes(attempt: Attempt, epoch: int) -> Cause:
+    """Within half of its cooldown after an election that it won, Redis counts those votes again: the replica promotes
+    itself in its old epoch, and steps back when it hears of the newer one (clusterHandleSlaveFailover).
+    """
+    why = f"{_target(attempt)} counted the votes of its last election again: it claimed the slots in epoch {epoch},"
+    return _again(f"{why} which nobody takes for new, and stepped back (cooldown)", _cooldown_left_ms(attempt))
+
+
 def _votes(attempt: Attempt) -> Cause:
     """It asked, and did not get enough."""
-    terms, step = attempt.terms, attempt.cast.step
-    got = attempt.counted(step.target, GOT_VOTE) or 0
+    terms, got = attempt.terms, attempt.traces.votes
     silent = [each for each in terms.voters if attempt.words.get(each, NOTHING).silence]
     deaf = [each for each in terms.voters if each not in silent and attempt.counted(each, HEARD_ASK) == 0]
     mute = [
@@ -211,10 +224,19 @@ def _of_cooldown(attempt: Attempt) -> Iterator[Cause]:
     if not terms.cooldown_ms or not before.cluster_info or not _counter(before, ASKED):
         return
     known = terms.stood_ms is not None
-    ago_ms = (terms.stood_ms if terms.stood_ms is not None else terms.prepared_ms) + attempt.now_ms
-    when = f"{duration(ago_ms)} ago" if known else f"less than {duration(terms.cooldown_ms)} ago"
+    when = f"{duration(_stood_ms(attempt))} ago" if known else f"less than {duration(terms.cooldown_ms)} ago"
     why = f"{_target(attempt)} never asked for votes: its last election was {when} (cooldown)"
-    yield _again(why, max(0, terms.cooldown_ms - ago_ms))
+    yield _again(why, _cooldown_left_ms(attempt))
+
+
+def _stood_ms(attempt: Attempt) -> int:
+    """How long ago the target stood for election; at least so long, where that was not written down."""
+    terms = attempt.terms
+    return attempt.now_ms + (terms.stood_ms if terms.stood_ms is not None else terms.prepared_ms)
+
+
+def _cooldown_left_ms(attempt: Attempt) -> int:
+    return max(0, attempt.terms.cooldown_ms - _stood_ms(attempt))
 
 
 def _again(why: str, retry_after_ms: int) -> Cause:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from rcfail.change.causes import Terms
+from rcfail.change.clues import Clues
 from rcfail.change.plan import Step
 from rcfail.change.run import Moment
 from rcfail.change.trail import Answered, Followed, Trail
@@ -165,7 +166,7 @@ class Follower:
         config = primary.vitals.config if primary.vitals else None
         pause_ms = writes_pause_at_most_ms(_server(primary), config)
         cast = Cast(self._step, self._siblings, self._before)
-        return Trail(cast, terms, self._name, _answered(reply), pause_ms)
+        return Trail(Clues(cast, terms, self._name), _answered(reply), pause_ms)
 
     def _stride(self, trail: Trail) -> Followed | None:
         """One look, and the wait for the next where there is one."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from rcfail.change.causes import ASKED, SENT_REQUEST, Attempt, Cause, Terms, Traces, why_not
+from rcfail.change.causes import SENT_REQUEST, Cause, why_not
 from rcfail.change.checks import Check
+from rcfail.change.clues import Clues
 from rcfail.change.moments import Event, claim, following, troubles
 from rcfail.change.plan import PROPAGATION_MS
 from rcfail.change.request import Mode
@@ -50,9 +51,7 @@ class Trail:
     the old primary may hold writes back.
     """
 
-    cast: Cast
-    terms: Terms
-    name: Name
+    clues: Clues
     answered: Answered
     writes_pause_ms: int = 0
     timeline: list[Moment] = field(default_factory=list)
@@ -61,7 +60,6 @@ class Trail:
     news_ms: int = 0
     _now: Stages | None = None
     _at_ms: int = 0
-    _traces: Traces = field(default_factory=lambda: Traces(link_down=True))
     _told: set[str] = field(default_factory=set)
     _most_seen: int = 0
     _moved: int = 0
@@ -69,17 +67,26 @@ class Trail:
     _others: int = 0
     _rounds: int = 0
     _due: set[NodeId] | None = None
-    _failed_first: bool = False
+
+    @property
+    def cast(self) -> Cast:
+        return self.clues.cast
+
+    @property
+    def name(self) -> Name:
+        return self.clues.name
 
     def take(self, words: Words, at_ms: int) -> list[Moment]:
         """One look. The moments that are new."""
         known = len(self.timeline)
         self.words, self._at_ms = words, at_ms
         self._now = now = stages(self.cast, words)
-        self._trace(words)
+        if self.promoted_ms is None:
+            self.clues.take(now, words, at_ms)
         for event, subject in self._events(now, words):
-            if f"{event} {subject}" not in self._told:
-                self._told.add(f"{event} {subject}")
+            # The reason behind a colon may change, as from a reset to a refused connection: it is one event.
+            if (key := f"{event} {subject.partition(': ')[0]}") not in self._told:
+                self._told.add(key)
                 self.timeline.append(Moment(at_ms, event, subject))
         if now.promoted and self.promoted_ms is None:
             self.promoted_ms = at_ms
@@ -141,31 +148,6 @@ class Trail:
     def _word(self, node_id: NodeId) -> Word:
         return self.words.get(node_id, NOTHING)
 
-    def _trace(self, words: Words) -> None:
-        step, was = self.cast.step, self._traces
-        if self.promoted_ms is not None:
-            return
-        primary, target = words.get(step.primary, NOTHING), words.get(step.target, NOTHING)
-        failed_before = _failed(self.cast.before.get(step.target, NOTHING), step.primary)
-        self._failed_first = self._failed_first or (_failed(target, step.primary) and not failed_before)
-        fresh = primary.fresh and not primary.silence
-        belief = primary.belief(step.target)
-        listed = belief.role is Role.REPLICA and belief.primary_id == step.primary if belief else None
-        link, stream = target.vitals.replication, primary.vitals.replication
-        met = link.own_offset is not None and link.own_offset == stream.primary_offset
-        asked = self._attempt().counted(step.target, ASKED)
-        self._traces = replace(
-            was,
-            listed=listed if was.listed is None and fresh else was.listed,
-            met=was.met or met,
-            link_down=was.link_down and link.link_up is False,
-            heard=was.heard or fresh,
-            asked_at_ms=self._at_ms if was.asked_at_ms is None and asked else was.asked_at_ms,
-        )
-
-    def _attempt(self) -> Attempt:
-        return Attempt(self.cast, self.words, self._traces, self.terms, self._at_ms, self.name)
-
     def _events(self, now: Stages, words: Words) -> Iterator[Event]:
         """All that holds now, in the order in which it usually comes."""
         step, target = self.cast.step, self._target
@@ -173,9 +155,9 @@ class Trail:
             yield "paused", f"{self.name(step.primary)} holds writes back"
         yield from troubles(self.cast, words, self.name)
         if self.promoted_ms is None and not now.promoted:
-            if self._failed_first:
+            if self.clues.primary_failed:
                 yield "failed", f"{self.name(step.primary)}: the servers may elect somebody by themselves"
-            if self._traces.asked_at_ms is not None:
+            if self.clues.traces.asked_at_ms is not None:
                 yield "asks", f"{target} asks for votes"
         yield from claim(self.cast, now, self.name)
         if self._lost(now):
@@ -212,7 +194,7 @@ class Trail:
         step = self.cast.step
         pause_ms = self.writes_pause_ms if step.mode is Mode.GRACEFUL else 0
         over_ms = max(step.verify_ms, pause_ms)
-        return 2 * over_ms if self._failed_first else over_ms
+        return 2 * over_ms if self.clues.primary_failed else over_ms
 
     @property
     def _ours(self) -> bool:
@@ -225,12 +207,13 @@ class Trail:
             return False
         if self.cast.step.mode is not Mode.GRACEFUL:
             return True
-        return not self._failed_first and self._attempt().counted(self.cast.step.target, SENT_REQUEST) != 0
+        requests = self.clues.attempt(self.words, self._at_ms).counted(self.cast.step.target, SENT_REQUEST)
+        return requests != 0 and not self.clues.primary_failed
 
     def _caveat(self) -> str:
         if self._ours:
             return ""
-        if self._failed_first:
+        if self.clues.primary_failed:
             primary = self.name(self.cast.step.primary)
             return f"{primary} failed meanwhile: it was elected without the end of the stream, and writes may be lost"
         return "it was elected without this command"
@@ -263,8 +246,9 @@ class Trail:
         found = [each.evidence for each in checks(self.cast, now, self.words, self.name) if each.refuses]
         missing = "; ".join(found) or "not everybody was heard in two rounds in a row"
         since = f"it was promoted {duration(self._at_ms - (self.promoted_ms or 0))} ago"
+        caveat = f"{self._caveat()}; " if not self._ours else ""
         hint = "What is wrong with it: rcfail health. Until then the shard has a copy less, or views that differ."
-        return self._followed(StepOutcome.INCOMPLETE, Cause(f"{since}, and is not whole: {missing}", hint))
+        return self._followed(StepOutcome.INCOMPLETE, Cause(f"{caveat}{since}, and is not whole: {missing}", hint))
 
     def _taken_by_another(self) -> Followed:
         assert self._other is not None
@@ -280,7 +264,7 @@ class Trail:
     def not_promoted(self) -> Followed:
         """The attempt is over, and the target does not say that it is primary."""
         target = self._word(self.cast.step.target)
-        cause = why_not(self._attempt())
+        cause = why_not(self.clues.attempt(self.words, self._at_ms))
         if target.silence and not self._others_tell(target):
             return self._followed(StepOutcome.INDETERMINATE, replace(cause, retry_after_ms=None))
         seen = self._now.seen if self._now else ()
@@ -296,11 +280,5 @@ class Trail:
         """
         if self.answered.unanswered and "refuse" not in target.silence:
             return False
-        telling = [each for each in self.terms.voters if self._word(each).table is not None]
-        return len(telling) >= self.terms.needed
-
-
-def _failed(word: Word, node_id: NodeId) -> bool:
-    """The majority's verdict, as the node that says the word has heard it."""
-    belief = word.belief(node_id)
-    return belief is not None and belief.failed
+        telling = [each for each in self.clues.terms.voters if self._word(each).table is not None]
+        return len(telling) >= self.clues.terms.needed

@@ -223,13 +223,13 @@ def test_a_primary_ignores_a_target_that_it_does_not_list_yet(lab: LabMaker) -> 
     for old in made.primaries:
         new = made.replica_of(old)
         assert Watched(made, new, old).go().outcome is StepOutcome.DONE
-        knew = made.belief(new, old).role is not Role.PRIMARY
-        followed = Watched(made, old, new).go(
-            after=lambda new=new, old=old: knows.append(made.belief(new, old).role is not Role.PRIMARY)  # type: ignore[misc]
-        ) if not knew and not (knows := list[bool]()) else None
-        if followed is not None and not knows[0]:
+        knows = [knows_demotion(made, new, old)]
+        back = Watched(made, old, new)
+        followed = back.go(after=lambda knows=knows, new=new, old=old: knows.append(knows_demotion(made, new, old)))
+        if not any(knows):
             assert followed.outcome is StepOutcome.NOT_DONE, followed
             assert "did not list" in followed.why
+            assert "settled" in followed.hint
             return
     pytest.fail("each new primary knew at once")
 
@@ -273,3 +273,25 @@ def test_who_is_interrupted_learns_what_happened(lab: LabMaker) -> None:
             follower.follow(at_s, watched.reply)
         followed = follower.look_now()
     assert followed.outcome is StepOutcome.DONE, followed
+
+
+@pytest.mark.every_server(but="valkey")
+def test_a_target_that_stood_for_election_a_moment_ago(lab: LabMaker) -> None:
+    """There, back, and there again: the replica of the first switch asks for no votes until its cooldown is over."""
+    made = lab(node_timeout_ms=10000)
+    old, new = made.node("n1"), made.replica_of("n1")
+    assert Watched(made, new, old).go().outcome is StepOutcome.DONE
+    made.wait(lambda: knows_demotion(made, new, old), "the new primary knows of the demotion", 60)
+    assert Watched(made, old, new).go().outcome is StepOutcome.DONE
+    made.wait(lambda: knows_demotion(made, old, new), "the old primary knows of the demotion", 60)
+    followed = Watched(made, new, old).go()
+    assert followed.outcome is StepOutcome.NOT_DONE, followed
+    assert "cooldown" in followed.why
+    assert followed.retry_after_ms is not None
+    assert 0 < followed.retry_after_ms < 40_000
+    assert made.belief(old, old).role is Role.PRIMARY
+
+
+def knows_demotion(lab: RunningLab, new: NodeEntry, old: NodeEntry) -> bool:
+    """The new primary lists the old one as a replica."""
+    return lab.belief(new, old).role is Role.REPLICA

@@ -17,7 +17,6 @@ from rcfail.cluster.snapshot import Snapshot
 from rcfail.cluster.zones import NO_LABELS, ZoneLabels
 from rcfail.health.diagnose import confirmed, diagnose
 from rcfail.health.finding import Finding, Thresholds
-from rcfail.health.manner import fitted
 from rcfail.rounds import look_again, look_until_settled
 from rcfail.session import Sight
 from rcfail.wire.door import Door
@@ -31,7 +30,8 @@ Told = tuple[tuple[float | None, ...], tuple[ReplicaConnection, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen: the last look, what was asked of each shard by its primary, and what health finds in it.
+    """What was seen: the last look, what was asked of each shard by its primary, and what health finds in it,
+    with hints that are not fitted to the operator yet.
 
     `only` are the primaries of the shards that were asked for, None for all. `agreed`: what can pass by itself was
     seen twice. `stood_unread` is why past elections are not known, or "".
@@ -60,11 +60,11 @@ def survey(
     Raises CannotSee where no cluster can be seen, and what `wanted` raises.
     """
     looked = look_until_settled(sight, Thresholds(), clock, deadline, labels)
-    before, snapshot, findings = None, looked.snapshot, looked.findings
+    before, snapshot = None, looked.snapshot
     newer = look_again(sight, looked.observation, clock, deadline)
     if newer is not None:
         before, snapshot = looked.snapshot, merge(newer, labels)
-        findings = confirmed(looked.findings, fitted(diagnose(snapshot, Thresholds()), sight.manner))
+    findings = confirmed(looked.findings, diagnose(snapshot, Thresholds()))
     only = wanted(snapshot)
     primaries = [
         each.primary_id for each in snapshot.shards if each.slots and (only is None or each.primary_id in only)

@@ -33,6 +33,7 @@ _CHANGE = (
     "client|list",
     "wait",
 )
+# The canary needs no more than the first three.
 _LOCK = ("get", "set", "del", "pttl", "watch", "unwatch", "multi", "exec", "discard")
 
 

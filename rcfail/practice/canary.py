@@ -95,7 +95,7 @@ class Canary:
         self._members = members_of(snapshot, primary)
         self._primary = primary
         node = snapshot.node(primary)
-        slots = tuple(_steady_slots(node)) if node else ()
+        slots = tuple(steady_slots(node)) if node else ()
         tag = tag_within(slots) if slots else ""
         self._keys = Keys(f"rcfail:{{{tag}}}:canary:{secrets.token_hex(6)}:", most_keys)
         self._can_write = bool(slots)
@@ -257,7 +257,7 @@ class Canary:
         return total
 
 
-def _steady_slots(node: Node) -> Iterator[SlotRange]:
+def steady_slots(node: Node) -> Iterator[SlotRange]:
     """The node's slots without those that are half moved: a new key there is sent elsewhere, with ASK."""
     own = node.view.own if node.view else None
     pending = {slot for slot, _ in (*own.migrating, *own.importing)} if own else set[int]()

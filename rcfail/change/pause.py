@@ -34,10 +34,9 @@ def graceful_pause_ms(seen: Seen, target: NodeId) -> Span:
     longest_ms = writes_pause_at_most_ms(server, config)
     if longest_ms > attempt_ms:
         return longest_ms, longest_ms
-    trips_ms = round(_TRIPS * _worst_trip_ms(seen))
-    drain_ms = _drain_ms(seen, replica)
-    most = attempt_ms if drain_ms is None else min(attempt_ms, 2 * CRON_MS + trips_ms + drain_ms)
-    return min(most, (drain_ms or 0) // 2), most
+    trips_ms, copying_ms = round(_TRIPS * _worst_trip_ms(seen)), drain_ms(seen, replica)
+    most = attempt_ms if copying_ms is None else min(attempt_ms, 2 * CRON_MS + trips_ms + copying_ms)
+    return min(most, (copying_ms or 0) // 2), most
 
 
 def _worst_trip_ms(seen: Seen) -> float:
@@ -45,7 +44,7 @@ def _worst_trip_ms(seen: Seen) -> float:
     return max((each for each in seen.pings_ms if each is not None), default=0.0)
 
 
-def _drain_ms(seen: Seen, replica: Node) -> int | None:
+def drain_ms(seen: Seen, replica: Node) -> int | None:
     """How long the replica takes for what it has not yet, by how fast it went on between the two looks.
 
     None: it is behind, and it cannot be told how fast it catches up.

@@ -110,14 +110,10 @@ def undrain(site: Site, words: Sequence[str], wish: Wish, ways: Ways) -> Relocat
 def restore(site: Site, layout: WrittenLayout, wish: Wish, ways: Ways, command: str = "layout restore") -> Relocation:
     """Make the written nodes primaries again, where they are healthy replicas of their shard now."""
 
-    def wanted(snapshot: Snapshot) -> tuple[NodeId, ...]:
-        moved = (each for each in differences(snapshot, layout) if each.standing is Standing.MOVED)
-        return tuple(each.primary for each in moved if each.primary)
-
     def look() -> _Planned:
-        seen = _survey(site, wanted)
+        seen = survey_of(site, layout)
         insist_on_same_cluster(seen.snapshot, layout)
-        return _Planned(_restoring(seen, layout, wish.terms), seen)
+        return _Planned(restoring(seen, layout, wish.terms), seen)
 
     return _go_on(site, command, look, wish, ways)
 
@@ -131,7 +127,8 @@ def insist_on_same_cluster(snapshot: Snapshot, layout: WrittenLayout) -> None:
         )
 
 
-def _restoring(seen: Survey, layout: WrittenLayout, terms: Terms) -> Relocation:
+def restoring(seen: Survey, layout: WrittenLayout, terms: Terms) -> Relocation:
+    """What it takes to have every written primary back, and what stands in the way."""
     told = tuple(each for each in differences(seen.snapshot, layout) if each.standing is not Standing.UNWRITTEN)
     moves, stuck = list[Move](), list[Stuck]()
     for each in told:
@@ -149,6 +146,16 @@ def _back(difference: Difference, by_primary: Mapping[NodeId, Seen], terms: Term
     if difference.standing is not Standing.MOVED or primary is None or wanted is None or primary not in by_primary:
         return Stuck(primary or NodeId(""), wanted.node_id if wanted else None, (difference.text,))
     return move_of(by_primary[primary], terms.request(wanted.node_id, primary))
+
+
+def survey_of(site: Site, layout: WrittenLayout) -> Survey:
+    """A look at the whole cluster, and at the shards that are not led as written. Raises CannotSee."""
+
+    def wanted(snapshot: Snapshot) -> tuple[NodeId, ...]:
+        moved = (each for each in differences(snapshot, layout) if each.standing is Standing.MOVED)
+        return tuple(each.primary for each in moved if each.primary)
+
+    return _survey(site, wanted)
 
 
 def _survey(site: Site, wanted: Callable[[Snapshot], tuple[NodeId, ...]]) -> Survey:

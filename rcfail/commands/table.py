@@ -30,6 +30,7 @@ COMMANDS = {
     "drain": Entry("drain:drain", "Move every primary away from a host or a zone, one after the other."),
     "undrain": Entry("undrain:undrain", "Bring the primaries back that drain moved away."),
     "layout": Entry("layout:layout", "Write down which node leads which shard, and bring it back."),
+    "rolling": Entry("rolling:rolling", "Restart or upgrade every node, without a slot being out."),
     "wait": Entry("wait:wait", "Wait until the cluster, or a node of it, is as it should be."),
     "history": Entry("history:history", "Show what was changed from this host, by whom, and what came of it."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rcfail.change.audit import state_folder
 from rcfail.change.candidates import chosen, contenders
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.mover import Judged, judge_patiently, judged
+from rcfail.change.owner import begun_unix_ms
 from rcfail.change.plan import Step, guard
+from rcfail.change.premises import premises, repeated
 from rcfail.change.request import Mode, Override, Request
 from rcfail.change.run import Moment
 from rcfail.change.target import Aim, NotMeant, aimed, meant_node, meant_places, meant_zone
@@ -71,6 +74,8 @@ def fail_over(site: Site, wish: Wish, ways: Ways) -> Told:
     expected = meant_node(first, wish.expect, "--expect-primary") if wish.expect else None
     if wish.word is not None and aim.named_primary and expected not in (None, aim.primary):
         return Told(Turn.NOTHING, first, aim.primary)
+    if _done_before(site, first, wish, aim, ways):
+        return Told(Turn.NOTHING, first, aim.primary)
     base = _request(first, wish, aim, expected)
     if aim.target is not None:
         if wish.avoid or wish.prefer_zone:
@@ -130,16 +135,12 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
     if found is None or found.refused:
         return told
     if wish.dry_run:
-        return replace(told, turn=Turn.ALLOWED)
+        found = replace(found, checks=(*found.checks, *_premises(site, found.seen.snapshot, wish)))
+        return replace(told, turn=Turn.REFUSED if found.refused else Turn.ALLOWED, found=found)
     waited = ways.consent(found)
     snapshot = found.seen.snapshot
-    orders = Orders(
-        command=wish.command,
-        nodes=_shard_ids(snapshot, told.primary),
-        facts={"steps": [step_data(snapshot, each) for each in found.plan.steps], "given": sorted(found.request.given)},
-        reason=wish.reason,
-        break_lock=wish.break_lock,
-    )
+    steps = [step_data(snapshot, each) for each in found.plan.steps]
+    orders = _orders(snapshot, wish, told.primary, steps=steps, given=sorted(found.request.given))
 
     def witness(moment: Moment) -> None:
         ways.witness(snapshot, moment)
@@ -155,10 +156,49 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
         with _canary(site, found, wish.canary) as canary:
             run = hands.mover.carry_out(found)
             if canary is not None:
-                canary.stop()
+                canary.stop(run.new_primary)  # an old primary that was cut off would still have every key
         done = replace(told, turn=Turn.RAN, found=found, run=run, felt=canary.result() if canary else None)
         hands.exit_code = done.exit_code
         return done
+
+
+def _orders(snapshot: Snapshot, wish: Wish, primary: NodeId, **facts: Any) -> Orders:
+    return Orders(
+        command=wish.command,
+        nodes=_shard_ids(snapshot, primary),
+        facts={**facts, "asked": _asked(wish)},
+        reason=wish.reason,
+        break_lock=wish.break_lock,
+    )
+
+
+def _asked(wish: Wish) -> dict[str, str | int | None]:
+    """The operator's own words, by which a repeated command is known."""
+    return {"target": wish.word, "slot": wish.slot}
+
+
+def _done_before(site: Site, snapshot: Snapshot, wish: Wish, aim: Aim, ways: Ways) -> bool:
+    """The same command has promoted this primary: in a run that was killed, or in one beside this.
+
+    Of one that was killed that is written down now, under the lock, whose dead owner is told of. So asked once more,
+    it is a new wish.
+    """
+    began_unix_ms = begun_unix_ms(site.clock.unix_ms())
+    past = repeated(site.audit_path, _asked(wish), _shard_ids(snapshot, aim.primary), aim.primary, began_unix_ms)
+    if past is None:
+        return False
+    died = "and ended before it could tell" if past.indeterminate else "at the same time"
+    ways.tell(f"{past.owner.label} sent this {died}: it was carried out")
+    if past.indeterminate and not wish.dry_run:
+        orders = _orders(snapshot, wish, aim.primary, steps=[])
+        with at_work(site, snapshot, orders, witness=lambda _: None, tell=ways.tell, shield=ways.shield) as hands:
+            hands.exit_code = ExitCode.OK
+    return True
+
+
+def _premises(site: Site, snapshot: Snapshot, wish: Wish) -> tuple[Check, ...]:
+    folder = state_folder() / "locks"
+    return premises(site.door, snapshot, folder, site.audit_path, site.clock, break_lock=wish.break_lock)
 
 
 def _shard_ids(snapshot: Snapshot, primary: NodeId) -> tuple[NodeId, ...]:
@@ -175,7 +215,8 @@ def _canary(site: Site, found: Judged, wanted: bool) -> Iterator[Canary | None]:
     from rcfail.practice.canary import Canary
 
     with Canary(site.door, found.seen.snapshot, found.request.primary, site.clock) as canary:
-        if canary.unready:
+        # A dead primary serves no canary either: then it feels when the new one does.
+        if canary.is_shut_out or (canary.unready and found.request.mode is Mode.GRACEFUL):
             raise Refused(f"the canary cannot write in this shard: {canary.unready}; nothing was sent", _NO_CANARY)
         yield canary
 

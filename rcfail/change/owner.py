@@ -6,8 +6,10 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -108,6 +110,15 @@ def _started(pid: int) -> str | None:
     except (OSError, ValueError):
         return None
     return ("ended" if fields[0] in ("Z", "X") else fields[19]) if len(fields) > 19 else None
+
+
+def begun_unix_ms(now_unix_ms: int) -> int:
+    """When this process was started, on the wall clock; now, where the system does not tell."""
+    started = _started(os.getpid())
+    if started is None or not started.isdecimal():
+        return now_unix_ms
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+    return now_unix_ms - max(0, ceil(age_s * 1000))
 
 
 def _boot() -> str:

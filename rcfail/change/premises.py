@@ -43,13 +43,14 @@ def _premises(
 
 
 def repeated(
-    audit_path: Path | None, asked: Mapping[str, Any], shard: Collection[NodeId], primary: NodeId
+    audit_path: Path | None, asked: Mapping[str, Any], shard: Collection[NodeId], primary: NodeId, began_unix_ms: int
 ) -> PastRun | None:
-    """The last run that touched the shard, where it was asked the same, promoted the node that is primary now, and
-    ended before it could tell.
+    """The last run that touched the shard, where it was asked the same and promoted the node that is primary now, and
+    either died before it could tell, or sent it when this run had begun already.
 
-    Who repeats a command that died wants what it promoted, and not that it is undone: named again, what was a replica
-    then is a primary now, and the other way round. An audit that cannot be read tells nothing.
+    Who repeats a command that died, or gives it twice at once, wants what it promoted, and not that it is undone: named
+    again, what was a replica then is a primary now, and the other way round. An audit that cannot be read tells
+    nothing.
     """
     if audit_path is None:
         return None
@@ -58,6 +59,7 @@ def repeated(
     except OSError:
         return None
     last = found[-1] if found else None
-    if last is None or not last.indeterminate or last.plan.get("asked") != dict(asked):
+    if last is None or last.plan.get("asked") != dict(asked) or not last.sends or last.sends[-1].node != primary:
         return None
-    return last if last.sends and last.sends[-1].node == primary else None
+    at_once = last.exit_code == 0 and last.sends[-1].at_unix_ms >= began_unix_ms
+    return last if last.indeterminate or at_once else None

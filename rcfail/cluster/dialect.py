@@ -96,6 +96,22 @@ def stands_again_after_ms(server: Server, node_timeout_ms: int) -> int:
     return 0 if begins_anew else vote_again_after_ms(node_timeout_ms)
 
 
+def votes_again_after_ms(server: Server, node_timeout_ms: int) -> int:
+    """For how long a voter that voted for a replica of one primary votes for no other of that primary; 0: it does.
+
+    Since Valkey 8.1 that holds no more (voted_time in clusterSendFailoverAuthIfNeeded, cluster_legacy.c).
+    """
+    free = server.flavour is Flavour.VALKEY and server.version >= (8, 1)
+    return 0 if free else 2 * node_timeout_ms
+
+
+def promotes_without_slots(server: Server) -> bool:
+    """Whether a replica of a primary without slots can be promoted: Redis and Valkey before 8.0 do nothing
+    (clusterHandleSlaveFailover asks for numslots, cluster_legacy.c).
+    """
+    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
+
+
 def election_cooldown_ms(server: Server, node_timeout_ms: int) -> int:
     """How long after an election, won or lost, a node cannot stand for another one that is asked for; 0: at once.
 

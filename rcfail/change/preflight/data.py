@@ -1,169 +1,199 @@
-"""What the target has of its primary's data, whether a sibling has more, and how far it is behind."""
+"""What the target holds: the primary's data, as much of it as anybody else, and all of it soon."""
 
 from __future__ import annotations
 
-from rcfail.change.checks import Check
-from rcfail.change.preflight.grounds import FAIL, PASS, UNKNOWN, WARN, Grounds
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.loss import at_risk, risk_text
+from rcfail.change.pause import drain_ms
+from rcfail.change.preflight.case import Case, node_timeout_ms, passed, server_of, warned
 from rcfail.change.request import Override
-from rcfail.cluster.candidacy import never_linked
+from rcfail.cluster.candidacy import holds_nothing, never_linked
 from rcfail.cluster.dialect import manual_failover_timeout_ms
+from rcfail.cluster.failover_stage import unanswered_ms
 from rcfail.cluster.lag import lag_of
-from rcfail.cluster.snapshot import Known, Node, Snapshot
+from rcfail.cluster.snapshot import Known, Node
 from rcfail.cluster.succession import NEAR_BYTES
-from rcfail.cluster.vitals import Replication, Server, Vitals
-from rcfail.health.wording import called, counted, duration, size
+from rcfail.cluster.sync import awaits_copy
+from rcfail.cluster.vitals import Replication, Vitals
+from rcfail.health.wording import called, counted, duration, redis_cli, size
 
+_DATA, _SIBLING, _LAG = "data", "sibling", "lag"
 _NO_STREAM = (0, 1)
-"""slave_repl_offset of a node that never had a link: 1, and 0 since Redis 8.2 and Valkey 9."""
+"""slave_repl_offset of a replica that has no stream yet: 1, and 0 since Redis 8.2 and Valkey 9."""
 
 
-def data(grounds: Grounds) -> Check:
-    """Graceful needs the link and one stream; the others need data, however old, and never promote an empty node."""
-    vitals = grounds.target.vitals
-    if vitals is None or vitals.replication.link_up is None:
-        allowed = None if grounds.graceful else Override.DATA_LOSS
-        return grounds.check("data", UNKNOWN, f"{called(grounds.target)} does not say what data it has", allowed)
-    if vitals.storage.loading or vitals.storage.async_loading:
-        return grounds.check("data", FAIL, "it is loading its data set, and a server refuses the command then")
-    return _graceful(grounds, vitals) if grounds.graceful else _forced(grounds, vitals)
+def data(case: Case) -> Check:
+    """The target's copy: in step with the primary for a graceful failover, worth promoting for the others."""
+    vitals = case.target.vitals
+    said = vitals.replication if vitals else Replication()
+    if vitals is None or said.link_up is None:
+        override = None if case.graceful else Override.DATA_LOSS
+        text = f"{called(case.target)} does not tell of its data (INFO replication)"
+        return case.check(_DATA, CheckVerdict.UNKNOWN, text, override)
+    if vitals.storage.async_loading:
+        text = f"{called(case.target)} is loading a new copy, and takes no commands until that is over"
+        return case.check(_DATA, CheckVerdict.FAIL, text)
+    return _in_step(case, said) if case.graceful else _worth_it(case, vitals)
 
 
-def _graceful(grounds: Grounds, vitals: Vitals) -> Check:
-    said = vitals.replication
-    hint = f"Wait until it is in sync: rcfail wait synced={grounds.target.short}"
+def _in_step(case: Case, said: Replication) -> Check:
+    """Without a link the offsets never meet: the primary would hold writes back for nothing."""
     if not said.link_up:
-        text = "its link to the primary is down, so it would never have all writes, and they would pause for nothing"
-        return grounds.check("data", FAIL, text, hint=hint)
-    if said.sync_in_progress:
-        return grounds.check("data", FAIL, "it is taking a full copy", hint=hint)
-    primary = grounds.primary.vitals
-    if primary is None or not primary.replication.replid or not said.replid:
-        return grounds.check("data", UNKNOWN, "whether it follows the primary's stream cannot be told")
-    if said.replid != primary.replication.replid:
-        return grounds.check("data", FAIL, "it follows another stream than the primary's", hint=hint)
-    return grounds.check("data", PASS, "its link is up, and it follows the primary's stream")
+        down = said.link_down_since_s
+        since = "never since its start" if down in (None, -1) else f"for {down} s now"
+        copy = said.sync_in_progress or awaits_copy(case.snapshot, case.target)
+        why = "it is taking a full copy" if copy else f"its link is down, {since}"
+        hint = f"See why: {redis_cli(case.target.endpoint, 'INFO', 'replication')}"
+        if copy:
+            hint = f"Wait for the end of it: rcfail wait synced={case.target.endpoint or case.target.node_id}"
+        return case.check(_DATA, CheckVerdict.FAIL, f"{called(case.target)} is not in sync: {why}", hint=hint)
+    stream = case.primary.vitals.replication if case.primary.vitals else None
+    if stream is None or not stream.replid or not said.replid:
+        text = f"its link is up, and {called(case.primary)} does not tell which stream it should follow"
+        return case.check(_DATA, CheckVerdict.UNKNOWN, text)
+    if stream.replid != said.replid:
+        text = f"it follows the stream {said.replid[:8]}, and its primary writes {stream.replid[:8]}"
+        return case.check(_DATA, CheckVerdict.FAIL, text)
+    return passed(_DATA, f"its link is up, and it follows its primary's stream {said.replid[:8]}")
 
 
-def _forced(grounds: Grounds, vitals: Vitals) -> Check:
+def _worth_it(case: Case, vitals: Vitals) -> Check:
     said, keys = vitals.replication, vitals.storage.keys
+    copy = bool(said.sync_in_progress) or awaits_copy(case.snapshot, case.target)
     if said.link_up:
-        return grounds.check(
-            "data", PASS, "its link is up" if grounds.primary.view else "its link was up when it was asked"
-        )
-    holds = f"offset {said.own_offset}, {counted(keys, 'key') if keys is not None else 'keys unknown'}"
-    # A replica whose primary holds data of its own must never replace it empty: the primary would follow it, and
-    # throw its data away. With the primary gone for good that harms nothing more.
-    allowed = None if grounds.primary.alive is not Known.NO else Override.DATA_LOSS
-    if said.sync_in_progress or (keys in (0, None) and said.own_offset in _NO_STREAM):
-        text = f"it never finished a first copy ({holds}): promoted, it would be empty"
-        better = _fullest(grounds)
-        hint = f"Take the one that has data: {grounds.failover(*_mode(grounds), target=better)}" if better else ""
-        return grounds.check("data", FAIL, text, allowed, hint)
+        return passed(_DATA, f"its link is up; {_held(said, keys)}")
+    if keys is None:
+        text = f"its link is down, and how many keys it holds cannot be told; {_held(said, keys)}"
+        return case.check(_DATA, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    ruin = "promoted, it would be empty, and its primary would throw its data away to follow it"
+    if keys == 0 and said.own_offset in (None, *_NO_STREAM) and (copy or not _was_linked(case, said)):
+        what = "its first copy is under way" if copy else "it never finished a first copy"
+        return case.check(_DATA, CheckVerdict.FAIL, f"{what}, and it holds no key: {ruin}", Override.DATA_LOSS)
+    if holds_nothing(vitals):
+        return case.check(_DATA, CheckVerdict.FAIL, f"it never synced, and holds no key: {ruin}", Override.DATA_LOSS)
+    if copy:
+        text = f"a full copy is on its way that replaces what it holds; {_held(said, keys)}"
+        return case.check(_DATA, CheckVerdict.FAIL, text, Override.DATA_LOSS)
     if never_linked(said):
-        return grounds.check(
-            "data", WARN, f"it was not in sync since it started: the age of its data is unknown ({holds})"
-        )
-    age_s = said.link_down_since_s
-    aged = f"its link has been down for {duration(age_s * 1000)}" if age_s is not None else "its link is down"
-    return grounds.check("data", WARN, f"{aged}, so it has nothing newer than that ({holds})")
+        text = f"it has data of its own and was not in sync since it was started {_uptime(vitals)}; {_held(said, keys)}"
+        return warned(_DATA, text)
+    return _by_age(case, said, keys)
 
 
-def _mode(grounds: Grounds) -> tuple[str, ...]:
-    return (f"--{grounds.mode}", "--dry-run")
+def _was_linked(case: Case, said: Replication) -> bool:
+    """A link that was up and is down since its primary died: an empty shard that nobody wrote to looks so too."""
+    return case.primary.alive is Known.NO and said.link_down_since_s is not None and said.link_down_since_s >= 0
 
 
-def _siblings(grounds: Grounds) -> list[Node]:
-    shard = grounds.shard
-    nodes = grounds.snapshot.replicas_of(shard) if shard else iter(())
-    return [each for each in nodes if each.node_id != grounds.request.target and each.vitals is not None]
+def _by_age(case: Case, said: Replication, keys: int) -> Check:
+    """A link that broke with the primary is as it should be; one that was down for longer hides writes."""
+    age_s, held = said.link_down_since_s, _held(said, keys)
+    if age_s is None:
+        return case.check(_DATA, CheckVerdict.UNKNOWN, f"its link is down, nobody knows since when; {held}")
+    view = case.target.view
+    silent_ms = unanswered_ms(view, case.primary.node_id) if view and case.primary_dead else None
+    text = f"its link is down for {age_s} s; {held}"
+    if silent_ms is None or age_s * 1000 > silent_ms + node_timeout_ms(case.target):
+        lived = "" if case.primary_dead else ", while its primary lives"
+        return warned(_DATA, f"{text}: what was written since then{lived} is not in it")
+    return passed(_DATA, f"{text}: it broke when the primary fell silent")
 
 
-def _fullest(grounds: Grounds) -> Node | None:
-    with_data = [each for each in _siblings(grounds) if _offset(each) not in (None, *_NO_STREAM)]
-    return max(with_data, key=lambda each: _offset(each) or 0, default=None)
+def _held(said: Replication, keys: int | None) -> str:
+    count = "keys unknown" if keys is None else counted(keys, "key")
+    return f"{count}, offset {'unknown' if said.own_offset is None else said.own_offset}"
 
 
-def _offset(node: Node) -> int | None:
-    return node.vitals.replication.own_offset if node.vitals else None
+def _uptime(vitals: Vitals) -> str:
+    up = vitals.server.uptime_s
+    return "" if up is None else f"{duration(up * 1000)} ago"
 
 
-def sibling(grounds: Grounds) -> Check | None:
-    """Of the replicas that we reach the one with most of the stream is to be promoted, where no primary waits."""
-    if grounds.graceful:
-        return None
-    code, target = "sibling", grounds.target
-    mine, said = _offset(target), target.vitals.replication if target.vitals else Replication()
-    if mine is None or not said.replid:
-        return grounds.check(code, UNKNOWN, "how much of the stream it has cannot be told", Override.DATA_LOSS)
-    comparable = [each for each in _siblings(grounds) if each.vitals and each.vitals.replication.replid == said.replid]
-    ahead = max(comparable, key=lambda each: _offset(each) or 0, default=None)
-    lead = (_offset(ahead) or 0) - mine if ahead else 0
-    if ahead is None or lead <= 0:
-        return grounds.check(code, PASS, "no replica that we reach has more of the stream")
-    moving = grounds.primary.view is not None and said.link_up and _linked(ahead)
-    if moving and lead <= NEAR_BYTES:
-        text = f"{called(ahead)} seems {size(lead)} ahead: they are asked one after the other while the stream goes on"
-        return grounds.check(code, PASS, text)
-    hint = f"Take that one: {grounds.failover(*_mode(grounds), target=ahead)}"
-    return grounds.check(code, FAIL, f"{called(ahead)} has {size(lead)} more of the stream", Override.DATA_LOSS, hint)
+def sibling(case: Case) -> Check:
+    """Whether another replica has more of the same stream: that one should be promoted instead."""
+    mine = case.target.vitals.replication if case.target.vitals else None
+    others = [each for each in case.siblings() if each.alive is not Known.NO]
+    if not others:
+        return passed(_SIBLING, "there is no other replica of this shard that lives")
+    if mine is None or mine.own_offset is None:
+        text = "it does not tell its offset, so it cannot be compared with the other replicas"
+        return case.check(_SIBLING, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    ahead = [(lead, each) for each in others if (lead := _lead(case, each, mine))]
+    if ahead:
+        lead, best = max(ahead, key=lambda each: each[0])
+        text = f"{called(best)} has {counted(lead, 'byte')} more of the same stream than the target"
+        hint = f"Promote that one: {case.command().replace(_place(case.target), _place(best))}"
+        return case.check(_SIBLING, CheckVerdict.FAIL, text, Override.DATA_LOSS, hint)
+    silent = [each for each in others if _stream(each) is None]
+    if silent:
+        text = f"{called(silent[0])} does not tell how much it has, and may have more than the target"
+        return case.check(_SIBLING, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    return passed(_SIBLING, f"no other replica has more of the stream than the target (offset {mine.own_offset})")
 
 
-def _linked(node: Node) -> bool:
-    return node.vitals is not None and node.vitals.replication.link_up is True
+def _place(node: Node) -> str:
+    return str(node.endpoint or node.node_id)
 
 
-def lag(grounds: Grounds) -> Check:
-    """Graceful: it has to catch up within half of the time that the servers go on with it."""
-    code = "lag"
-    behind = lag_of(grounds.snapshot, grounds.target).behind_bytes
-    if not grounds.graceful:
-        text = (
-            f"it was {size(behind)} behind when we looked"
-            if behind is not None
-            else "how far it is behind is not known"
-        )
-        return grounds.check(code, PASS if behind is not None else WARN, text)
+def _stream(node: Node) -> tuple[str, int] | None:
+    said = node.vitals.replication if node.vitals else None
+    return (said.replid, said.own_offset) if said and said.replid and said.own_offset is not None else None
+
+
+def _lead(case: Case, other: Node, mine: Replication) -> int:
+    """Bytes that the sibling has for certain and the target has not. Both are asked one after the other: while the
+    stream flows, only what the sibling had in the look before counts.
+    """
+    now = _stream(other)
+    if now is None or now[0] != mine.replid or mine.own_offset is None:
+        return 0
+    flows = mine.link_up or (other.vitals is not None and bool(other.vitals.replication.link_up))
+    if flows and case.seen.before is not None:
+        earlier = case.seen.before.node(other.node_id)
+        now = (_stream(earlier) if earlier else None) or now
+        if now[0] != mine.replid:
+            return 0
+    return max(0, now[1] - mine.own_offset)
+
+
+def lag(case: Case) -> Check:
+    """Gracefully the target has to catch up while writes wait; else what it lacks is what is lost."""
+    if not case.graceful:
+        return _shown(case)
+    limit, behind = case.request.max_lag_bytes, lag_of(case.snapshot, case.target).behind_bytes
     if behind is None:
-        return grounds.check(code, UNKNOWN, "how far it is behind its primary cannot be told", Override.MAX_LAG)
-    most = grounds.request.max_lag_bytes
-    if most is not None:
-        verdict = PASS if behind <= most else FAIL
-        return Check(code, verdict, f"it is {size(behind)} behind; --max-lag-bytes allows {size(most)}")
-    return _drains(grounds, behind)
+        text = "how far it is behind cannot be told: the two do not tell offsets of one stream"
+        return case.check(_LAG, CheckVerdict.UNKNOWN, text, Override.MAX_LAG)
+    if limit is not None and behind > limit:
+        text = f"it is {size(behind)} behind ({behind} bytes), and --max-lag-bytes allows {limit}"
+        return case.check(_LAG, CheckVerdict.FAIL, text, Override.MAX_LAG)
+    half_ms = min(_manual_ms(case.target), _manual_ms(case.primary)) // 2
+    takes_ms = drain_ms(case.seen, case.target)
+    allowed = limit is not None
+    if takes_ms is None:
+        verdict = CheckVerdict.FAIL if case.seen.before is not None else CheckVerdict.UNKNOWN
+        pace = "does not catch up" if verdict is CheckVerdict.FAIL else "nobody knows how fast it catches up"
+        text = f"it is {size(behind)} behind, and {pace}"
+        return case.check(_LAG, verdict, text, Override.MAX_LAG, _more_lag(case, behind), given=allowed)
+    if takes_ms > half_ms:
+        text = f"it is {size(behind)} behind, and needs {duration(takes_ms)} for them at its present speed: "
+        text += f"more than {duration(half_ms)}, half of the time that an attempt has"
+        return case.check(_LAG, CheckVerdict.FAIL, text, Override.MAX_LAG, _more_lag(case, behind), given=allowed)
+    near = f"; it needs {duration(takes_ms)} for them" if behind > NEAR_BYTES else ""
+    return passed(_LAG, f"it is {counted(behind, 'byte')} behind{near}")
 
 
-def _drains(grounds: Grounds, behind: int) -> Check:
-    vitals = grounds.target.vitals
-    half_ms = manual_failover_timeout_ms(vitals.server if vitals else Server(), vitals.config if vitals else None) / 2
-    if behind <= NEAR_BYTES:
-        return grounds.check("lag", PASS, f"it is {size(behind)} behind")
-    pace = _pace(grounds)
-    if pace is None:
-        return grounds.check(
-            "lag", UNKNOWN, f"it is {size(behind)} behind, and how fast it copies is not known", Override.MAX_LAG
-        )
-    needs_ms = behind / pace * 1000 if pace > 0 else None
-    speed = f"it copies {size(round(pace))} a second"
-    hint = (
-        f"See whether it catches up: rcfail health; or bear it: {grounds.failover('--max-lag-bytes', str(2 * behind))}"
+def _more_lag(case: Case, behind: int) -> str:
+    return (
+        f"Try again when fewer writes come in, or take the wait: {case.command(None, f'--max-lag-bytes {2 * behind}')}"
     )
-    if needs_ms is None or needs_ms > half_ms:
-        took = f"would need {duration(needs_ms)}" if needs_ms is not None else "would never catch up"
-        text = f"it is {size(behind)} behind, {speed}, and {took}; {duration(half_ms)} are allowed"
-        return grounds.check("lag", FAIL, text, Override.MAX_LAG, hint)
-    return grounds.check("lag", PASS, f"it is {size(behind)} behind, {speed}, and needs {duration(needs_ms)}")
 
 
-def _pace(grounds: Grounds) -> float | None:
-    """Bytes a second that the target has copied between the two looks."""
-    now = _sample(grounds.snapshot, grounds.target.node_id)
-    then = _sample(grounds.seen.before, grounds.target.node_id) if grounds.seen.before else None
-    if now is None or then is None or now[0] <= then[0]:
-        return None
-    return max(0.0, (now[1] - then[1]) * 1000 / (now[0] - then[0]))
+def _manual_ms(node: Node) -> int:
+    return manual_failover_timeout_ms(server_of(node), node.vitals.config if node.vitals else None)
 
 
-def _sample(snapshot: Snapshot, node_id: object) -> tuple[int, int] | None:
-    view = next((each for each in snapshot.views if each.observer == node_id), None)
-    offset = view.vitals.replication.own_offset if view else None
-    return (view.asked_at_unix_ms, offset) if view and offset is not None else None
+def _shown(case: Case) -> Check:
+    risk = at_risk(case.seen, case.request)
+    text = f"can be lost: {risk_text(case.seen, case.request, risk)}"
+    return passed(_LAG, text) if risk is not None and risk[1] == 0 else warned(_LAG, text)

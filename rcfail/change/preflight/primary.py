@@ -1,77 +1,132 @@
-"""The primary that is to be replaced: whether it lives, and whether it can do its part."""
+"""The primary that is to give way: whether it lives, serves, and answers at once."""
 
 from __future__ import annotations
 
-from rcfail.change.checks import Check
-from rcfail.change.preflight.grounds import FAIL, PASS, UNKNOWN, WARN, Grounds
-from rcfail.change.request import Override
-from rcfail.cluster.dialect import manual_failover_timeout_ms
+from enum import StrEnum
+
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, silence_of, warned
+from rcfail.change.request import Mode, Override
+from rcfail.cluster.electorate import side_of
 from rcfail.cluster.snapshot import Known
-from rcfail.cluster.vitals import Server
-from rcfail.health.wording import called
+from rcfail.health.wording import called, counted, duration, tally
+
+_ALIVE, _RESPONSIVE = "primary-alive", "primary-responsive"
+_SHARE = 10
+"""A PING has to be answered within this part of the node timeout."""
 
 
-def primary_alive(grounds: Grounds) -> Check:
-    """Graceful needs it alive; force and takeover lose what it goes on to acknowledge."""
-    return _graceful(grounds) if grounds.graceful else _forced(grounds)
+class Standing(StrEnum):
+    """How the primary stands."""
+
+    SERVES = "serves"
+    STOPPED = "stopped"  # it answers, and serves nobody
+    HIDDEN = "hidden"  # silent to us, alive for others
+    DEAD = "dead"
+    UNSEEN = "unseen"  # silent to us, and nobody else can tell
+    UNTOLD = "untold"  # it answers, and does not say whether it serves
 
 
-def _graceful(grounds: Grounds) -> Check:
-    code, primary = "primary-alive", grounds.primary
-    flagged = grounds.primary_flagged_by
+def standing(case: Case) -> Standing:
+    """Serving is: alive, not loading, and cluster_state ok in its own view."""
+    primary = case.primary
     if primary.alive is Known.NO:
-        hint = f"Without its primary: {grounds.failover('--force', '--dry-run')}"
-        return grounds.check(code, FAIL, f"{called(primary)} is down, and graceful needs it", hint=hint)
-    if flagged:
-        text = f"{called(primary)} is suspected by {grounds.named(flagged)}: flagged as failed meanwhile, the request "
-        text += "would become an election that waits for no data"
-        return grounds.check(code, FAIL, text, hint="Wait until they agree: rcfail wait settled")
-    if primary.alive is Known.UNKNOWN:
-        return grounds.check(code, UNKNOWN, f"whether {called(primary)} lives cannot be told")
-    silent = "" if primary.view else "; it is silent to us, and alive for the others"
-    return grounds.check(code, PASS, f"{called(primary)} lives, and nobody beside the target suspects it{silent}")
-
-
-def _forced(grounds: Grounds) -> Check:
-    code, primary, allowed = "primary-alive", grounds.primary, Override.DATA_LOSS
-    if grounds.primary_serves:
-        text = f"{called(primary)} serves: it is not paused, so the writes that it acknowledges until then are lost"
-        hint = f"Without loss: {grounds.failover('--dry-run')}"
-        return grounds.check(code, FAIL, text, allowed, hint)
-    if primary.alive is Known.NO:
-        return grounds.check(code, PASS, f"{called(primary)} is down")
-    if primary.view is None and primary.alive is Known.YES:
-        text = f"{called(primary)} is silent to us and alive for the others: it is our network, and it may serve"
-        return grounds.check(code, FAIL, text, allowed, "Run it from a host that reaches it.")
+        return Standing.DEAD
     if primary.view is None:
-        return grounds.check(code, UNKNOWN, f"whether {called(primary)} lives cannot be told", allowed)
-    vitals = primary.view.vitals
-    state = (
-        "is loading its data" if vitals.storage.loading else f"says that the cluster is {vitals.cluster.state or '?'}"
-    )
-    return grounds.check(code, WARN, f"{called(primary)} lives and does not serve: it {state}")
+        return Standing.HIDDEN if primary.alive is Known.YES else Standing.UNSEEN
+    if primary.view.vitals.storage.loading:
+        return Standing.STOPPED
+    state = primary.view.vitals.cluster.state
+    if not state:
+        return Standing.UNTOLD
+    return Standing.SERVES if state == "ok" else Standing.STOPPED
 
 
-def primary_responsive(grounds: Grounds) -> Check | None:
-    """A primary that is slow or frozen pauses its writes when it thaws, for nothing: also long after the request."""
-    if not grounds.graceful:
-        return None
-    code, primary, pings = "primary-responsive", grounds.primary, grounds.seen.pings_ms
-    vitals = primary.vitals
-    timeout_ms = manual_failover_timeout_ms(vitals.server if vitals else Server(), vitals.config if vitals else None)
-    limit_ms = timeout_ms / 10
+def primary_alive(case: Case) -> Check:
+    """Graceful needs it alive and heard by the target's side; without its help it must not be serving."""
+    return _for_graceful(case) if case.graceful else _without_its_help(case)
+
+
+def _for_graceful(case: Case) -> Check:
+    stands, name = standing(case), called(case.primary)
+    if stands is Standing.DEAD:
+        text = f"{name} is down ({silence_of(case.primary)}; {tally(case.snapshot, case.primary)})"
+        hint = f"Let the voters elect without it: {case.command(Mode.FORCE)}"
+        return case.check(_ALIVE, CheckVerdict.FAIL, f"{text}: it can hand nothing over", hint=hint)
+    if stands is Standing.UNSEEN:
+        text = f"{name} does not answer us ({silence_of(case.primary)}), and nobody else can tell whether it lives"
+        return case.check(_ALIVE, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    if case.primary.view is not None and case.primary.view.vitals.storage.loading:
+        return case.check(_ALIVE, CheckVerdict.FAIL, f"{name} is loading its data set, and can hand nothing over")
+    side = side_of(case.target.node_id, tuple(case.snapshot.nodes), case.snapshot.by_observer)
+    if case.primary.node_id not in side:
+        text = f"{name} and the target do not hear each other: one of them suspects the other"
+        return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS)
+    flags = {*case.primary.suspected_by, *case.primary.failed_by} & set(side)
+    if flags:
+        text = f"{name} is suspected by {counted(len(flags), 'node')} on the target's side: "
+        text += f"{places(case.snapshot, tuple(sorted(flags)))}; once it is held for failed, writes can be lost"
+        return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS)
+    return passed(_ALIVE, f"{name} is alive, and {tally(case.snapshot, case.primary)}")
+
+
+def _without_its_help(case: Case) -> Check:
+    stands, name = standing(case), called(case.primary)
+    if stands is Standing.SERVES:
+        text = f"{name} lives and serves: what it acknowledges and the target has not copied would be lost"
+        hint = f"Hand over without loss: {case.command(Mode.GRACEFUL)}"
+        return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS, hint)
+    if stands is Standing.HIDDEN:
+        text = f"{name} is silent to us ({silence_of(case.primary)}), but alive for the others: {_vouched(case)}. "
+        text += "So it may be taking writes, and the fault is our network"
+        if case.primary.silence is not None and case.primary.silence.reason == "frozen":
+            text = f"{name} does not answer us (frozen), and is not held for failed yet: {_vouched(case)}"
+        return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS)
+    if stands is Standing.UNSEEN:
+        text = f"{name} is silent to us ({silence_of(case.primary)}), and nobody else can tell whether it lives"
+        return case.check(_ALIVE, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    if stands is Standing.UNTOLD:
+        text = f"{name} answers, and does not say whether it serves (CLUSTER INFO)"
+        return case.check(_ALIVE, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
+    if stands is Standing.STOPPED:
+        loading = case.primary.view is not None and case.primary.view.vitals.storage.loading
+        why = "it is loading its data set" if loading else "its cluster_state is fail"
+        return warned(_ALIVE, f"{name} lives and does not serve ({why}); it may serve again at any moment")
+    return passed(_ALIVE, f"{name} is down ({silence_of(case.primary)}; {tally(case.snapshot, case.primary)})")
+
+
+def _vouched(case: Case) -> str:
+    """Who says that it lives."""
+    linked = [
+        node
+        for node in (case.target, *case.siblings())
+        if node.primary_id == case.primary.node_id and node.vitals and node.vitals.replication.link_up
+    ]
+    if linked:
+        heard = linked[0].vitals.replication.last_io_s if linked[0].vitals else None
+        return f"{called(linked[0])} heard it {heard} s ago over its link"
+    return tally(case.snapshot, case.primary)
+
+
+def primary_responsive(case: Case) -> Check:
+    """Three PINGs on one connection. A primary that is frozen when it is asked stops its writes when it thaws."""
+    name, limit_ms = called(case.primary), node_timeout_ms(case.primary) // _SHARE
+    pings = case.seen.pings_ms
     if not pings:
-        text = f"{called(primary)} does not answer us, so how fast it would do its part cannot be told"
-        return grounds.check(code, UNKNOWN, text, Override.WRITE_PAUSE)
-    missed = sum(1 for each in pings if each is None)
-    if missed:
-        text = f"{called(primary)} did not answer {missed} of {len(pings)} PINGs: frozen, it would pause writes for "
-        text += f"{timeout_ms / 1000:.0f} s when it thaws"
-        hint = f"If it stays so, without it: {grounds.failover('--force', '--dry-run')}"
-        return grounds.check(code, FAIL, text, Override.WRITE_PAUSE, hint)
-    worst_ms = max(each for each in pings if each is not None)
-    text = f"{called(primary)} answered {len(pings)} PINGs, the slowest in {worst_ms:.1f} ms"
-    text += f"; the limit is {limit_ms:.0f} ms"
-    if worst_ms >= limit_ms:
-        return grounds.check(code, FAIL, text, Override.WRITE_PAUSE, "Wait until it is less busy, and try again.")
-    return grounds.check(code, PASS, text)
+        text = f"{name} was not sent a PING, for it is silent to us ({silence_of(case.primary)})"
+        return case.check(_RESPONSIVE, CheckVerdict.UNKNOWN, text, Override.WRITE_PAUSE)
+    answered = [each for each in pings if each is not None]
+    if len(answered) < len(pings):
+        text = f"{name} left {len(pings) - len(answered)} of {len(pings)} PINGs without an answer"
+        return case.check(_RESPONSIVE, CheckVerdict.FAIL, text, Override.WRITE_PAUSE)
+    worst = max(answered)
+    told = f"the slowest of {len(pings)} PINGs took {_ms(worst)}"
+    if worst >= limit_ms:
+        text = f"{name} is slow: {told}, and {duration(limit_ms)} is a tenth of its node timeout; "
+        text += "it could hold writes back for seconds, and nobody be promoted"
+        return case.check(_RESPONSIVE, CheckVerdict.FAIL, text, Override.WRITE_PAUSE)
+    return passed(_RESPONSIVE, f"{told}")
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.1f} ms" if milliseconds < 100 else duration(milliseconds)

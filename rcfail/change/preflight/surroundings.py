@@ -1,151 +1,225 @@
-"""What else is going on: other changes, opinions about the shard, and what will be noticed afterwards."""
+"""What else goes on: other changes, disagreement about the shard, work that slows it, and what would fail after it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rcfail.change.checks import Check
-from rcfail.change.preflight.grounds import FAIL, PASS, UNKNOWN, WARN, Grounds
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, warned
 from rcfail.change.request import Mode, Override
-from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Known, Snapshot
+from rcfail.cluster.ballot import Vote, overlaps
+from rcfail.cluster.nouns import Belief, NodeId
+from rcfail.cluster.observation import AbsenceKind, Ask
+from rcfail.cluster.snapshot import Known, Node, Snapshot, View
+from rcfail.cluster.sync import Sync, sync_of
+from rcfail.health.rules.open_slots import is_running
 from rcfail.health.rules.unprepared import shortcomings
-from rcfail.health.wording import called, counted, duration, listing, size
+from rcfail.health.wording import called, counted, listing, size
 
-_ELECTION = (
-    "auth-req_sent",
-    "auth-req_received",
-    "auth-ack_sent",
-    "auth-ack_received",
-    "mfstart_sent",
-    "mfstart_received",
-)
-_MOST = 3
+_OTHER, _AGREED, _PAIR, _LOAD = "other-change", "shard-agreed", "pair-after", "load"
+_ELECTING = ("auth-req_sent", "auth-req_received", "auth-ack_sent", "auth-ack_received")
+_HANDING_OVER = ("mfstart_sent", "mfstart_received")
 
 
-def other_change(grounds: Grounds) -> Check:
-    """No slot of the shard is on its way, and nobody stood for election between the two looks."""
-    code = "other-change"
-    found = [*_open_slots(grounds), *_elections(grounds)]
-    tolerant = grounds.mode is Mode.TAKEOVER or (grounds.mode is Mode.FORCE and grounds.primary.alive is Known.NO)
-    if found:
-        text = listing(found, _MOST)
-        return grounds.check(code, WARN if tolerant else FAIL, text, Override.OTHER_CHANGE, "" if tolerant else _LOOK)
-    if grounds.seen.before is None:
-        text = "there was time for one look alone, so what is going on cannot be told"
-        return grounds.check(code, WARN if tolerant else UNKNOWN, text, Override.OTHER_CHANGE)
-    return grounds.check(code, PASS, "no slot of the shard is open, and no election came between two looks")
+def other_change(case: Case) -> Check:
+    """A move of slots in this shard, or an election anywhere: both end badly when a failover comes between."""
+    shard = (case.primary.node_id, case.target.node_id, *(each.node_id for each in case.siblings()))
+    found = [*_open_slots(case, shard), *_migrations(case), *_elections(case)]
+    unseen = [] if found else [*_unseen(case)]
+    if not found and not unseen:
+        return passed(_OTHER, "no slot of the shard is on its way, and nobody is being elected anywhere")
+    text = "; ".join(found or unseen)
+    if case.mode is Mode.TAKEOVER or (case.mode is Mode.FORCE and case.primary_dead):
+        return warned(_OTHER, text)
+    hint = "Wait until it is over, and try again." if found else ""
+    return case.check(_OTHER, CheckVerdict.FAIL if found else CheckVerdict.UNKNOWN, text, Override.OTHER_CHANGE, hint)
 
 
-_LOOK = "See what is under way: rcfail health"
-
-
-def _open_slots(grounds: Grounds) -> Iterator[str]:
-    """Markers stand on the node's own line alone; the atomic kind is listed by the server itself."""
-    shard = grounds.shard
-    for node_id in (shard.primary_id, *shard.replica_ids) if shard else ():
-        view = grounds.view(node_id)
-        own = view.own if view else None
-        if own is not None and (number := len(own.migrating) + len(own.importing)):
-            yield f"{counted(number, 'slot')} open on {grounds.called(node_id)}"
-        for each in (view.slot_migrations or ()) if view else ():
-            if each.get("state", "").lower() not in _OVER:
-                yield f"a slot migration is under way on {grounds.called(node_id)}"
-                break
-
-
-_OVER = ("success", "failed", "canceled", "cancelled", "")
-
-
-def _elections(grounds: Grounds) -> Iterator[str]:
-    before, now = grounds.seen.before, grounds.snapshot
-    if before is None:
-        return
-    if (old := _newest(before)) != (new := _newest(now)):
-        yield f"the current epoch grew from {old} to {new} between two looks"
-    for node_id, view in now.by_observer.items():
-        earlier = before.by_observer.get(node_id)
-        if earlier is None or not earlier.vitals.cluster.messages or not view.vitals.cluster.messages:
+def _open_slots(case: Case, shard: tuple[NodeId, ...]) -> Iterator[str]:
+    """Marks on either end; since Valkey 8.0 replicas repeat those of their primary."""
+    slots = case.primary.slots
+    marked: set[int] = set()
+    for observer, view in case.snapshot.by_observer.items():
+        own = view.own
+        if own is None or not (own.migrating or own.importing):
             continue
-        then, after = earlier.vitals.cluster.messages, view.vitals.cluster.messages
-        if any(after.get(name, 0) != then.get(name, 0) for name in _ELECTION):
-            yield f"{grounds.called(node_id)} took part in an election between two looks"
-            return
+        marked |= {
+            slot
+            for slot, other in (*own.migrating, *own.importing)
+            if observer in shard or other in shard or overlaps(((slot, slot),), slots)
+        }
+    if marked:
+        some = listing(map(str, sorted(marked)))
+        yield f"{counted(len(marked), 'slot')} of the shard half moved ({some})"
 
 
-def _newest(snapshot: Snapshot) -> int:
-    said = (view.vitals.cluster.current_epoch for view in snapshot.views)
-    return max((each for each in said if each is not None), default=0)
+def _migrations(case: Case) -> Iterator[str]:
+    jobs = {
+        job.get("name", "")
+        for view in case.snapshot.by_observer.values()
+        for job in view.slot_migrations or ()
+        if is_running(job) and case.primary.node_id in (job.get("source_node"), job.get("target_node"))
+    }
+    if jobs:
+        yield f"{counted(len(jobs), 'slot migration')} to or from {called(case.primary)}"
 
 
-def shard_agreed(grounds: Grounds) -> Check:
-    """All voters on the target's side name the same owner and epoch for the shard's slots, as the target does."""
-    code, primary = "shard-agreed", grounds.primary
-    others = [each for each in (grounds.request.target, *grounds.voters_here) if not _agrees(grounds, each)]
-    if others:
-        text = f"{grounds.named(tuple(dict.fromkeys(others)))} do not list {called(primary)} with its "
-        text += f"{counted(primary.slot_count, 'slot')} in epoch {primary.config_epoch}"
-        verdict = WARN if grounds.mode is Mode.TAKEOVER else FAIL
-        return grounds.check(code, verdict, text, Override.SHARD_AGREED, "Wait until they agree: rcfail wait settled")
-    return grounds.check(
-        code, PASS, f"the voters that it hears agree on {called(primary)} in epoch {primary.config_epoch}"
+def _elections(case: Case) -> Iterator[str]:
+    """What moved between the two looks, and what a server says of itself."""
+    busy = [
+        observer
+        for observer, view in case.snapshot.by_observer.items()
+        if view.vitals.server.paused_reason == "failover_in_progress"
+    ]
+    if busy:
+        yield f"a failover is under way: {places(case.snapshot, tuple(busy))} holds writes back for it"
+    if case.seen.before is None:
+        return
+    moved = dict.fromkeys(
+        text
+        for observer, view in case.snapshot.by_observer.items()
+        if (earlier := case.seen.before.by_observer.get(observer)) is not None
+        for text in _moved(earlier, view)
+    )
+    if moved:
+        yield f"between two looks just now {listing(moved)}"
+
+
+def _moved(earlier: View, later: View) -> Iterator[str]:
+    then, now = earlier.vitals.cluster, later.vitals.cluster
+    if then.current_epoch is not None and now.current_epoch is not None and now.current_epoch != then.current_epoch:
+        yield f"the cluster's epoch went from {then.current_epoch} to {now.current_epoch}"
+    if not (then.state and now.state):
+        return
+    if any(then.messages.get(each) != now.messages.get(each) for each in _ELECTING):
+        yield "votes were asked for"
+    if any(then.messages.get(each) != now.messages.get(each) for each in _HANDING_OVER):
+        yield "a graceful failover was begun"
+
+
+def _unseen(case: Case) -> Iterator[str]:
+    """What has to be known before it can be said that nothing goes on."""
+    before = case.seen.before
+    if before is None:
+        yield "there was no time for a second look, so it is not known whether somebody is being elected"
+        return
+    views = case.snapshot.by_observer
+    fell = tuple(each for each in before.by_observer if each not in views)
+    if fell:
+        yield f"{places(case.snapshot, fell)} fell silent between two looks just now"
+    elif not any(views[each].vitals.cluster.state for each in views if each in before.by_observer):
+        yield "no node tells its epoch and its counters (CLUSTER INFO)"
+    own = case.primary.view
+    if own is None and not case.primary_dead:
+        yield f"{called(case.primary)} is silent to us, so it is not known whether slots of it are on their way"
+    if own is not None and own.slot_migrations is None:
+        absence = own.absences.get(Ask.SLOT_MIGRATIONS)
+        if absence is not None and absence.kind is AbsenceKind.NOT_PERMITTED:
+            yield f"we may not ask {called(case.primary)} whether slots are on their way (CLUSTER GETSLOTMIGRATIONS)"
+
+
+def shard_agreed(case: Case) -> Check:
+    """The voters on the target's side, and the target: who owns the shard's slots, and since which epoch."""
+    snapshot, primary = case.snapshot, case.primary.node_id
+    mine = _claim(snapshot, case.target.node_id, primary)
+    together = case.ballot.of(*(each for each in Vote if each not in (Vote.DEAD, Vote.APART)))
+    seen = [each for each in together if each in snapshot.by_observer and snapshot.by_observer[each].reply]
+    unseen = tuple(each for each in together if each not in seen)
+    odd = tuple(each for each in seen if mine is not None and _claim(snapshot, each, primary) != mine)
+    if mine is None or (unseen and not odd):
+        who = places(snapshot, unseen) if mine is not None else called(case.target)
+        text = f"{who} is silent to us, so it is not known who owns the shard's slots there"
+        return _disagreed(case, CheckVerdict.UNKNOWN, text)
+    if odd:
+        slots, epoch = mine
+        count = sum(last - first + 1 for first, last in slots)
+        text = f"{places(snapshot, odd)} see another owner, or another epoch, than the target does: "
+        text += f"{count} slots of {called(case.primary)} in epoch {epoch}"
+        return _disagreed(case, CheckVerdict.FAIL, text)
+    text = f"{counted(len(seen), 'voter')} and the target agree on the owner and on epoch {mine[1]}"
+    return passed(_AGREED, text)
+
+
+def _disagreed(case: Case, verdict: CheckVerdict, text: str) -> Check:
+    if case.mode is Mode.TAKEOVER:
+        return warned(_AGREED, text)
+    return case.check(_AGREED, verdict, text, Override.SHARD_AGREED)
+
+
+def _claim(snapshot: Snapshot, observer: NodeId, owner: NodeId) -> tuple[tuple[tuple[int, int], ...], int] | None:
+    view = snapshot.by_observer.get(observer)
+    belief: Belief | None = view.belief(owner) if view else None
+    return (belief.slots, belief.config_epoch) if belief else None
+
+
+def pair_after(case: Case) -> Check:
+    """What would fail once the roles are changed: logins, users, memory, copies for writes."""
+    shard = case.shard
+    found = [each.seen for each in shortcomings(case.snapshot, shard, case.primary, case.target)] if shard else []
+    if found:
+        return warned(_PAIR, "; ".join(found))
+    if case.primary.view is None:
+        return warned(_PAIR, f"{called(case.primary)} is silent, so users and memory of the two cannot be compared")
+    return passed(_PAIR, "logins, users, memory and the copies that writes ask for fit, as far as we may see them")
+
+
+def load(case: Case) -> Check:
+    """What makes it slower, or costs a full copy after it."""
+    found = [*_forks(case), *_copies(case), *_backlog(case)]
+    return (
+        warned(_LOAD, "; ".join(found)) if found else passed(_LOAD, "no fork and no full copy; the backlog is enough")
     )
 
 
-def _agrees(grounds: Grounds, observer: NodeId) -> bool:
-    view = grounds.view(observer)
-    if view is None:
-        return True  # silent to us: the votes tell of it
-    said = view.belief(grounds.request.primary)
-    primary = grounds.primary
-    return said is not None and (said.slots, said.config_epoch) == (primary.slots, primary.config_epoch)
+def _forks(case: Case) -> Iterator[str]:
+    for node in (case.target, case.primary):
+        stored = node.vitals.storage if node.vitals else None
+        if stored is None:
+            continue
+        if stored.bgsave_in_progress:
+            yield f"{called(node)} is saving its data (fork)"
+        if stored.aof_rewrite_in_progress:
+            yield f"{called(node)} is rewriting its append-only file (fork)"
 
 
-def pair_after(grounds: Grounds) -> Check:
-    """What the failover would bring to light: logins, users, memory, copies for writes."""
-    shard, primary, target = grounds.shard, grounds.primary, grounds.target
-    if shard is None or primary.view is None or target.view is None:
-        return grounds.check("pair-after", WARN, "settings of the two cannot be compared: one of them is silent")
-    found = list(shortcomings(grounds.snapshot, shard, primary, target))
-    if found:
-        return grounds.check("pair-after", WARN, listing((each.seen for each in found), _MOST), hint=found[0].hint)
-    return grounds.check("pair-after", PASS, "logins, users, memory and min-replicas fit, as far as we see them")
-
-
-def load(grounds: Grounds) -> Check:
-    """What makes the pause longer, or a full copy needed afterwards."""
-    found = [*_forks(grounds), *_copies(grounds), *_backlog(grounds)]
-    if found:
-        return grounds.check("load", WARN, listing(found, _MOST))
-    return grounds.check(
-        "load", PASS, "no fork, no full copy under way, and the backlog holds a node timeout of writes"
-    )
-
-
-def _forks(grounds: Grounds) -> Iterator[str]:
-    for node in (grounds.primary, grounds.target):
-        storage = node.vitals.storage if node.vitals else None
-        if storage is not None and (storage.bgsave_in_progress or storage.aof_rewrite_in_progress):
-            yield f"{called(node)} saves its data in a fork"
-
-
-def _copies(grounds: Grounds) -> Iterator[str]:
-    vitals = grounds.primary.vitals
-    taking = [each for each in vitals.replication.attached if each.state != "online"] if vitals else []
-    if taking:
-        yield f"{counted(len(taking), 'replica')} of {called(grounds.primary)} take a full copy"
-
-
-def _backlog(grounds: Grounds) -> Iterator[str]:
-    now, before = grounds.primary, grounds.seen.before
-    then = before.node(now.node_id) if before else None
-    if now.view is None or then is None or then.view is None:
+def _copies(case: Case) -> Iterator[str]:
+    if case.primary_dead:
         return
-    stream, earlier = now.view.vitals.replication, then.view.vitals.replication
-    span_ms = now.view.asked_at_unix_ms - then.view.asked_at_unix_ms
-    if stream.backlog_size is None or stream.primary_offset is None or earlier.primary_offset is None or span_ms <= 0:
+    for node in case.siblings():
+        if node.view is not None and sync_of(case.snapshot, node) is Sync.SYNCING:
+            yield f"{called(node)} is taking a full copy, and has to begin anew after it"
+
+
+def _backlog(case: Case) -> Iterator[str]:
+    """Who follows the new primary without a full copy has to find its place in the backlog."""
+    rate = _written_per_s(case)
+    sizes = [node.vitals.replication.backlog_size for node in (case.target, case.primary) if node.vitals]
+    known = [each for each in sizes if each is not None]
+    if rate is None:
+        if not case.primary_dead:
+            yield "how much is written, and so whether the backlog is enough, cannot be told"
         return
-    wanted = max(0, stream.primary_offset - earlier.primary_offset) / span_ms * grounds.node_timeout_ms
-    if wanted > stream.backlog_size:
-        timeout = duration(grounds.node_timeout_ms)
-        yield f"the backlog of {size(stream.backlog_size)} holds less than {timeout} of writes ({size(round(wanted))})"
+    window_ms = node_timeout_ms(case.primary)
+    needed = rate * window_ms / 1000
+    if known and needed > min(known):
+        yield (
+            f"the backlog of {size(min(known))} holds less than is written in one node timeout "
+            f"({size(round(needed))}): replicas may need a full copy"
+        )
+
+
+def _written_per_s(case: Case) -> float | None:
+    """Bytes of the stream a second, between the two looks."""
+    earlier = case.seen.before.node(case.primary.node_id) if case.seen.before else None
+    then, now = _written(earlier), _written(case.primary)
+    if then is None or now is None or now[1] < then[1]:
+        return None
+    took_ms = now[0] - then[0]
+    return (now[1] - then[1]) * 1000 / took_ms if took_ms > 0 else 0.0
+
+
+def _written(node: Node | None) -> tuple[int, int] | None:
+    if node is None or node.view is None or node.alive is not Known.YES:
+        return None
+    offset = node.view.vitals.replication.primary_offset
+    return None if offset is None else (node.view.asked_at_unix_ms, offset)

@@ -1,77 +1,152 @@
-"""Whether the servers would begin an election now: the cooldown of the last one."""
+"""Whether an election is possible so soon after the last one.
+
+When a node last stood for election no server tells. Three sources know a part of it: our audit; the counter
+auth-req_sent, which is absent from CLUSTER INFO until a node first stands since its start; and the age of the replica's
+connection to its primary, before which it had another role.
+"""
 
 from __future__ import annotations
 
-from rcfail.change.checks import Check
-from rcfail.change.preflight.grounds import FAIL, PASS, WARN, Grounds
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.preflight.case import Case, node_timeout_ms, passed, server_of, warned
 from rcfail.change.request import Mode, Override
-from rcfail.cluster.dialect import election_cooldown_ms, name_of, revote_ms
+from rcfail.cluster.dialect import name_of, stands_again_after_ms, votes_again_after_ms
+from rcfail.cluster.snapshot import Node
 from rcfail.health.wording import called, duration
 
-MARGIN_MS = 500
-"""Clocks of hosts differ a little, and the cron that looks at it runs every 100 ms."""
+_CODE = "cooldown"
+_ASKED = "auth-req_sent"
 
 
-def cooldown(grounds: Grounds) -> Check | None:
-    """Redis lets nobody stand again for 4 node timeouts, and says OK all the same; a takeover is no election."""
-    if grounds.mode is Mode.TAKEOVER:
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One rule that may still stand in the way. `left_ms` is how long at most; None: it is not known whether."""
+
+    left_ms: int | None
+    why: str
+
+
+def cooldown(case: Case) -> Check:
+    """Known to be too soon: no. Not known: a warning, for an attempt can come to nothing, and stop writes for it."""
+    found = tuple(_waits(case))
+    known = [each for each in found if each.left_ms is not None]
+    if known:
+        longest = max(known, key=lambda each: each.left_ms or 0)
+        text = f"{longest.why}: too soon, for {duration(longest.left_ms or 0)} more"
+        hint = f"Wait for it: {case.command(None, '--wait-cooldown')}"
+        return case.check(_CODE, CheckVerdict.FAIL, text, Override.WAIT_COOLDOWN, hint)
+    if found:
+        return warned(_CODE, "; ".join(each.why for each in found))
+    return passed(_CODE, _free(case))
+
+
+def remaining_ms(case: Case) -> int | None:
+    """How long it is still too soon; None: it is not, or nobody knows."""
+    known = [each.left_ms for each in _waits(case) if each.left_ms is not None]
+    return max(known, default=None) if case.mode is not Mode.TAKEOVER else None
+
+
+def _free(case: Case) -> str:
+    server = server_of(case.target)
+    if not stands_again_after_ms(server, 1) and not _vote_rule_ms(case):
+        return f"{name_of(server)} can begin anew at any time"
+    return "no election in this shard is so recent that another one would be too soon"
+
+
+def _waits(case: Case) -> Iterator[Wait]:
+    own = _of_target(case)
+    if own is not None:
+        yield own
+    voters = _of_voters(case)
+    if voters is not None:
+        yield voters
+
+
+def _of_target(case: Case) -> Wait | None:
+    """It does not stand again for a while after it stood, won or lost (auth_retry_time, cluster_legacy.c)."""
+    rule_ms = stands_again_after_ms(server_of(case.target), node_timeout_ms(case.target))
+    if not rule_ms:
         return None
-    code, server = "cooldown", grounds.server
-    rest_ms = election_cooldown_ms(server, grounds.node_timeout_ms)
-    if not rest_ms:
-        return grounds.check(code, PASS, f"{name_of(server)} has none")
-    left = left_ms(grounds)
-    if left:
-        text = (
-            f"{called(grounds.target)} stood for election, or its voters voted, too recently: the servers begin none "
-        )
-        text += f"for {duration(left)} more, and answer OK all the same"
-        hint = f"Wait for it: {grounds.failover('--wait-cooldown', *_mode(grounds))}"
-        return grounds.check(code, FAIL, text, Override.WAIT_COOLDOWN, hint)
-    messages = grounds.target.vitals.cluster.messages if grounds.target.vitals else {}
-    if messages and "auth-req_sent" not in messages:
-        return grounds.check(code, PASS, f"{called(grounds.target)} never stood for election since it started")
-    known = [each for each in grounds.seen.stood if each.node == grounds.request.target]
-    age_ms = _follows_since_ms(grounds)
-    if age_ms is not None and age_ms >= rest_ms:
-        return grounds.check(
-            code, PASS, f"it has followed its primary for {duration(age_ms)}; the rest is {duration(rest_ms)}"
-        )
-    if known and age_ms is None:
-        return grounds.check(code, PASS, f"its last election from this host is longer ago than {duration(rest_ms)}")
-    why = f"; the audit cannot be read: {grounds.seen.stood_unread}" if grounds.seen.stood_unread else ""
-    text = f"{called(grounds.target)} has stood for election before, and when cannot be told{why}: within "
-    text += f"{duration(rest_ms)} of that the servers answer OK and do nothing"
-    return grounds.check(code, WARN, text)
-
-
-def _mode(grounds: Grounds) -> tuple[str, ...]:
-    return () if grounds.graceful else (f"--{grounds.mode}",)
-
-
-def left_ms(grounds: Grounds) -> int | None:
-    """How long it is still known to be too soon; None: it is not, as far as anybody knows."""
-    if grounds.mode is Mode.TAKEOVER:
+    name, rule = called(case.target), duration(rule_ms)
+    since_ms = _since_sent_ms(case, case.target)
+    if since_ms is not None and since_ms < rule_ms:
+        why = f"{name} stood for election {duration(since_ms)} ago, and stands again {rule} after that"
+        return Wait(rule_ms - since_ms, why)
+    stood = _ever_stood(case.target)
+    if stood is False:
         return None
-    now_ms = grounds.snapshot.taken_at_unix_ms
-    shard = grounds.shard
-    own_ms = election_cooldown_ms(grounds.server, grounds.node_timeout_ms)
-    voters_ms = revote_ms(grounds.server, grounds.node_timeout_ms)
-    ends = [0]
-    for each in grounds.seen.stood:
-        if each.node == grounds.request.target and own_ms:
-            ends.append(each.at_unix_ms + own_ms)
-        elif shard is not None and each.node in shard.replica_ids and voters_ms:
-            ends.append(each.at_unix_ms + voters_ms)  # a sibling that stood for the same primary, and did not win
-    left = max(ends) + MARGIN_MS - now_ms
-    return left if max(ends) and left > 0 else None
+    up_ms = _up_ms(case.target)
+    if stood and up_ms is not None and up_ms < rule_ms:
+        why = (
+            f"{name} stood for election since it was started {duration(up_ms)} ago, and stands again {rule} after that"
+        )
+        return Wait(rule_ms, why)
+    if stood is None:
+        return Wait(None, f"{name} does not tell whether it stood for election (CLUSTER INFO); {rule} must have passed")
+    return Wait(
+        None, f"{name} has stood for election before, {_since(case)}; if {rule} have not passed, it would not stand"
+    )
 
 
-def _follows_since_ms(grounds: Grounds) -> int | None:
-    """The age of the target's connection in its primary's list, which begins anew at each switch."""
-    endpoint, address = grounds.target.endpoint, grounds.target.address
-    hosts = {place for place in (endpoint.host if endpoint else "", address.host) if place}
-    ages = [
-        each.age_s for each in grounds.seen.connections or () if each.address.rpartition(":")[0].strip("[]") in hosts
-    ]
-    return min(ages) * 1000 if ages else None
+def _since(case: Case) -> str:
+    """What the age of its connection and the audit tell of when."""
+    age_s = connected_s(case, case.target)
+    audit = f"; our audit cannot be read: {case.seen.stood_unread}" if case.seen.stood_unread else ""
+    if age_s is None:
+        return f"and nobody tells when{audit}"
+    return f"the last time that it won was before it followed its primary, {duration(age_s * 1000)} ago{audit}"
+
+
+def _of_voters(case: Case) -> Wait | None:
+    """Who voted for one replica of a primary votes for no other one of it for a while (voted_time)."""
+    rule_ms = _vote_rule_ms(case)
+    if not rule_ms:
+        return None
+    rule = duration(rule_ms)
+    members = (case.target, *case.siblings())
+    recent = [(since, node) for node in members if (since := _since_sent_ms(case, node)) is not None]
+    if recent:
+        since_ms, node = min(recent, key=lambda each: each[0])
+        if since_ms < rule_ms:
+            why = f"voters may have voted for {called(node)} {duration(since_ms)} ago, and vote here {rule} after that"
+            return Wait(rule_ms - since_ms, why)
+    for node in case.siblings():
+        age_s = connected_s(case, node)
+        if _ever_stood(node) and (age_s is None or age_s * 1000 < rule_ms):
+            when = "at an unknown time" if age_s is None else f"some time before the last {duration(age_s * 1000)}"
+            why = f"{called(node)} stood for election {when}; if {rule} have not passed since, voters would refuse"
+            return Wait(None, why)
+    return None
+
+
+def _vote_rule_ms(case: Case) -> int:
+    """The longest of all voters that are still bound by it."""
+    nodes = (case.snapshot.nodes[each] for each in case.snapshot.electorate.voters)
+    return max((votes_again_after_ms(server_of(each), node_timeout_ms(each)) for each in nodes if each.view), default=0)
+
+
+def _since_sent_ms(case: Case, node: Node) -> int | None:
+    """How long ago our audit knows of a send that made it stand."""
+    times = [each.at_unix_ms for each in case.seen.stood if each.node == node.node_id]
+    return max(0, case.snapshot.taken_at_unix_ms - max(times)) if times else None
+
+
+def _ever_stood(node: Node) -> bool | None:
+    """Whether it asked for votes since its process was started; None: it does not tell."""
+    said = node.vitals.cluster if node.vitals else None
+    return _ASKED in said.messages if said and said.state else None
+
+
+def _up_ms(node: Node) -> int | None:
+    up_s = node.vitals.server.uptime_s if node.vitals else None
+    return None if up_s is None else up_s * 1000
+
+
+def connected_s(case: Case, node: Node) -> int | None:
+    """The age of the node's connection to its primary, by its host; of several on one host the youngest."""
+    hosts = {node.address.host, node.endpoint.host if node.endpoint else ""} - {""}
+    ages = [each.age_s for each in case.seen.connections or () if each.address.rpartition(":")[0].strip("[]") in hosts]
+    return min(ages, default=None)

@@ -1,145 +1,134 @@
-"""Whether enough voters would elect the target: those that it hears, that know it, and whom its claim suits."""
+"""Whether the voters would elect the target, whether they know it, and who is lost where they cannot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from rcfail.change.checks import Check
-from rcfail.change.preflight.grounds import FAIL, PASS, UNKNOWN, WARN, Grounds
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.preflight.case import Case, passed, places, warned
 from rcfail.change.request import Mode, Override
-from rcfail.cluster.candidacy import refusing_epochs
-from rcfail.cluster.nouns import NodeId, Role
+from rcfail.cluster.ballot import Vote, ballot, lists
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known
 from rcfail.health.wording import called, counted
 
+_VOTES, _KNOWN, _FENCED = "votes", "known-as-replica", "fenced"
 
-@dataclass(frozen=True, slots=True)
-class Votes:
-    """Voters by what they would answer to the target. `perhaps` are silent to us, and the target hears them.
+_WHY = {
+    Vote.DEAD: "down",
+    Vote.APART: "out of hearing",
+    Vote.LOADING: "loading",
+    Vote.NOT_LISTING: "not knowing it as a replica of this primary",
+    Vote.NEWER_EPOCH: "knowing a newer owner of its slots",
+    Vote.UNSEEN: "silent to us",
+}
+_PASSES_BY_ITSELF = (Vote.GIVEN, Vote.LOADING, Vote.NOT_LISTING)
 
-    `all_voters` counts dead ones too, for the majority is of all (clusterHandleSlaveFailover). `apart` are not on the
-    target's side, `loading` and `offended` would refuse: the latter know a greater epoch for a slot of the shard.
+
+def votes(case: Case) -> Check:
+    """An election needs a majority of all voters. A takeover needs none, so it is not for where there is one."""
+    return _without_an_election(case) if case.mode is Mode.TAKEOVER else _with_an_election(case)
+
+
+def _with_an_election(case: Case) -> Check:
+    found, text = case.ballot, _count(case)
+    if found.elects is Known.YES:
+        return passed(_VOTES, text)
+    if found.majority is Known.NO:
+        if case.graceful:
+            return case.check(_VOTES, CheckVerdict.FAIL, text, hint=_only_takeover(case))
+        return case.check(_VOTES, CheckVerdict.FAIL, f"{text}: only takeover can work", hint=_only_takeover(case))
+    if found.elects is Known.UNKNOWN:
+        return case.check(_VOTES, CheckVerdict.UNKNOWN, text)
+    known = found.of(Vote.GIVEN, Vote.NOT_LISTING)
+    if case.graceful and len(known) >= found.needed:
+        # The others hear of it from gossip: known-as-replica tells that, and is waited for.
+        return passed(_VOTES, f"{text}; they vote as soon as they know it")
+    hint = "Wait some seconds, and try again." if len(found.of(*_PASSES_BY_ITSELF)) >= found.needed else ""
+    return case.check(_VOTES, CheckVerdict.FAIL, text, hint=hint)
+
+
+def _count(case: Case) -> str:
+    """`1 of 3 voters would vote for it now and 2 are needed (down: 10.0.0.5:6379 and 10.0.0.6:6379)`."""
+    found = case.ballot
+    given = len(found.of(Vote.GIVEN))
+    text = f"{given} of {counted(len(found.votes), 'voter')} would vote for it, and {found.needed} "
+    text += "is needed" if found.needed == 1 else "are needed"
+    others = [f"{why}: {places(case.snapshot, ids)}" for vote, why in _WHY.items() if (ids := found.of(vote))]
+    return f"{text} ({'; '.join(others)})" if others else text
+
+
+def _only_takeover(case: Case) -> str:
+    flags = _fencing(case, _unconfirmed(case))
+    return f"Without a majority only a takeover can work: {case.command(Mode.TAKEOVER, *flags)}"
+
+
+def _fencing(case: Case, ids: tuple[NodeId, ...]) -> tuple[str, ...]:
+    nodes = case.snapshot.nodes
+    return tuple(f"--confirm-fenced {nodes[each].endpoint or each}" for each in nodes if each in ids)
+
+
+def _without_an_election(case: Case) -> Check:
+    found, text = case.ballot, _count(case)
+    if found.majority is Known.NO:
+        return passed(_VOTES, f"no majority could elect it: {text}")
+    if found.majority is Known.UNKNOWN:
+        text = f"it cannot be told whether a majority could elect it: {text}"
+        return case.check(_VOTES, CheckVerdict.UNKNOWN, text, Override.TAKEOVER_WITH_QUORUM)
+    mode = Mode.FORCE if case.primary_dead else Mode.GRACEFUL
+    hint = f"Let them vote: {case.command(mode)}"
+    if found.elects is Known.YES:
+        text = f"a majority can elect it, so a takeover is not needed: {text}"
+        return case.check(_VOTES, CheckVerdict.FAIL, text, Override.TAKEOVER_WITH_QUORUM, hint)
+    if len(found.of(*_PASSES_BY_ITSELF, Vote.UNSEEN)) >= found.needed:
+        text = f"a majority stands, and will be able to elect it after a wait: {text}"
+        return case.check(_VOTES, CheckVerdict.FAIL, text, Override.TAKEOVER_WITH_QUORUM, hint)
+    return warned(_VOTES, f"a majority stands, and would not elect it: {text}")
+
+
+def known_as_replica(case: Case) -> Check:
+    """The primary obeys its replicas only, and voters vote for replicas only. A demotion is spread by gossip: on Redis
+    that takes up to 11 s, and the server says OK meanwhile and does nothing.
     """
-
-    all_voters: int
-    needed: int
-    sure: tuple[NodeId, ...]
-    perhaps: tuple[NodeId, ...]
-    apart: tuple[NodeId, ...]
-    loading: tuple[NodeId, ...]
-    offended: tuple[NodeId, ...]
-
-    @property
-    def enough(self) -> Known:
-        if len(self.sure) >= self.needed:
-            return Known.YES
-        return Known.UNKNOWN if len(self.sure) + len(self.perhaps) >= self.needed else Known.NO
-
-
-def votes_for(grounds: Grounds) -> Votes:
-    """How the voters stand to the target now."""
-    electorate = grounds.snapshot.electorate
-    here = grounds.voters_here
-    telling = tuple(each for each in here if grounds.view(each))
-    loading = tuple(each for each in here if _loads(grounds, each))
-    offended = _offended(grounds, [each for each in telling if each not in loading])
-    sure = tuple(each for each in telling if each not in (*loading, *offended))
-    return Votes(
-        all_voters=len(electorate.voters),
-        needed=electorate.needed,
-        sure=sure,
-        perhaps=tuple(each for each in here if not grounds.view(each) and each not in loading),
-        apart=tuple(each for each in electorate.voters if each not in here),
-        loading=loading,
-        offended=offended,
-    )
+    target, primary = case.target, case.primary
+    voters = case.snapshot.electorate.voters
+    views = case.snapshot.by_observer
+    knowing = [each for each in voters if each in views and lists(views[each].belief(target.node_id), primary.node_id)]
+    silent = [each for each in voters if each not in views or views[each].reply is None]
+    needed = case.ballot.needed
+    text = f"{len(knowing)} of {counted(len(voters), 'voter')} list it as a replica of {called(primary)}"
+    mine = primary.node_id in knowing
+    if (mine or case.mode is Mode.TAKEOVER) and len(knowing) >= needed:
+        return passed(_KNOWN, text)
+    if primary.node_id not in silent and not mine:
+        text = f"{called(primary)} has not heard yet that it is its replica, and would not obey it"
+    hint = "A demotion is known to all within some 15 s: try again then."
+    if case.mode is Mode.TAKEOVER:
+        return warned(_KNOWN, text)
+    sure = (mine or primary.node_id in silent) and len(knowing) + len(silent) >= needed
+    return case.check(_KNOWN, CheckVerdict.UNKNOWN if sure else CheckVerdict.FAIL, text, hint="" if sure else hint)
 
 
-def _loads(grounds: Grounds, voter: NodeId) -> bool:
-    view = grounds.snapshot.by_observer.get(voter)
-    return view is not None and view.vitals.storage.loading is True
+def fenced(case: Case) -> Check:
+    """Where no majority stands, the lost voters may live beyond a cut and go on serving: a human has to say no."""
+    seen = ballot(case.snapshot, case.target.node_id, case.primary.node_id)
+    if seen.majority is Known.YES:
+        return passed(_FENCED, "a majority of the voters stands on the target's side: nobody else can be elected")
+    open_ones = _unconfirmed(case)
+    lost = places(case.snapshot, seen.lost)
+    if not seen.lost:
+        return passed(_FENCED, "no voter is lost")
+    serving = [each for each in seen.lost if case.snapshot.nodes[each].view is not None]
+    answers = f"; {places(case.snapshot, tuple(serving))} answer us, and are not stopped" if serving else ""
+    if not open_ones:
+        text = f"no majority stands; a human says that all lost voters are stopped: {lost}{answers}"
+        return case.check(_FENCED, CheckVerdict.FAIL, text, Override.FENCED, given=True)
+    missing = places(case.snapshot, open_ones)
+    text = f"no majority stands, and the lost voters may be serving where we cannot see it: {missing}{answers}"
+    said = case.command(None, *_fencing(case, seen.lost))
+    hint = f"Stop them or cut them off from their clients for certain, then say so: {said}"
+    return case.check(_FENCED, CheckVerdict.FAIL, text, Override.FENCED, hint)
 
 
-def _offended(grounds: Grounds, voters: list[NodeId]) -> tuple[NodeId, ...]:
-    """A voter refuses a claim to slots that it knows with a greater epoch (clusterSendFailoverAuthIfNeeded)."""
-    view = grounds.target.view
-    claimed = view.belief(grounds.request.primary) if view else None
-    if claimed is None:
-        return ()
-    return tuple(each for each in voters if refusing_epochs(grounds.snapshot, [each], claimed))
-
-
-def votes(grounds: Grounds) -> Check:
-    """A majority of all voters would vote for the target. A takeover asks nobody, and is for when they cannot."""
-    found = votes_for(grounds)
-    if grounds.mode is Mode.TAKEOVER:
-        return _takeover(grounds, found)
-    text = _text(grounds, found)
-    if found.enough is Known.YES:
-        return grounds.check("votes", PASS, text)
-    if found.enough is Known.UNKNOWN:
-        return grounds.check("votes", UNKNOWN, text, hint="See whom we do not reach: rcfail views")
-    if grounds.majority is Known.NO:
-        hint = (
-            f"Start or reconnect a lost voter; if they are gone for good: {grounds.failover('--takeover', '--dry-run')}"
-        )
-        return grounds.check("votes", FAIL, f"only takeover can work: {text}", hint=hint)
-    return grounds.check("votes", FAIL, text, hint="See who hears whom: rcfail views")
-
-
-def _takeover(grounds: Grounds, found: Votes) -> Check:
-    text = _text(grounds, found)
-    if found.enough is Known.YES:
-        hint = f"By a vote: {grounds.failover('--force', '--dry-run')}"
-        said = f"no takeover is needed, the voters can elect it: {text}"
-        return grounds.check("votes", FAIL, said, Override.TAKEOVER_WITH_QUORUM, hint)
-    if found.enough is Known.UNKNOWN:
-        said = f"whether voters can elect it cannot be told: {text}"
-        return grounds.check("votes", UNKNOWN, said, Override.TAKEOVER_WITH_QUORUM)
-    if grounds.majority is Known.NO:
-        return grounds.check("votes", PASS, f"no majority can vote: {text}")
-    return grounds.check("votes", WARN, f"a majority may stand together elsewhere, and not with the target: {text}")
-
-
-def _text(grounds: Grounds, found: Votes) -> str:
-    parts = [f"{len(found.sure)} of {counted(found.all_voters, 'voter')} would vote for it, {found.needed} must"]
-    for ids, why in (
-        (found.perhaps, "silent to us"),
-        (found.apart, "apart from it"),
-        (found.loading, "loading"),
-        (found.offended, "know a greater epoch for its slots"),
-    ):
-        if ids:
-            parts.append(f"{why}: {grounds.named(ids)}")
-    return "; ".join(parts)
-
-
-def known_as_replica(grounds: Grounds) -> Check | None:
-    """The primary and a majority list the target as its replica: the primary ignores a request of anybody else
-    (clusterProcessPacket, MFSTART), and a voter whom it knows as a primary gives no vote."""
-    code = "known-as-replica"
-    known = tuple(each for each in grounds.voters_here if _lists_so(grounds, each))
-    needed = grounds.snapshot.electorate.needed
-    unheard = tuple(each for each in grounds.voters_here if not grounds.view(each))
-    text = f"{len(known)} of {counted(len(grounds.snapshot.electorate.voters), 'voter')} list it as a replica of "
-    text += f"{called(grounds.primary)}; {needed} must"
-    if grounds.graceful and grounds.view(grounds.request.primary) is None:
-        return grounds.check(code, UNKNOWN, f"{called(grounds.primary)} does not say whether it knows its replica")
-    if grounds.graceful and grounds.request.primary not in known:
-        text = f"{called(grounds.primary)} does not know yet that {called(grounds.target)} is its replica"
-        return grounds.check(code, FAIL, f"{text}, and would ignore the request", hint=_WAIT)
-    if len(known) >= needed:
-        return grounds.check(code, PASS, text)
-    if grounds.mode is Mode.TAKEOVER:
-        return grounds.check(code, WARN, text)
-    verdict = UNKNOWN if len(known) + len(unheard) >= needed else FAIL
-    return grounds.check(code, verdict, text, hint=_WAIT)
-
-
-_WAIT = "They hear of it within seconds: rcfail wait settled"
-
-
-def _lists_so(grounds: Grounds, voter: NodeId) -> bool:
-    view = grounds.view(voter)
-    said = view.belief(grounds.request.target) if view else None
-    return said is not None and said.role is Role.REPLICA and said.primary_id == grounds.request.primary
+def _unconfirmed(case: Case) -> tuple[NodeId, ...]:
+    """Lost voters of which no human says that they are stopped."""
+    seen = ballot(case.snapshot, case.target.node_id, case.primary.node_id)
+    return tuple(each for each in seen.lost if each not in case.request.fenced)

@@ -78,13 +78,18 @@ def slot_migration_active(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding
     jobs: dict[str, Mapping[str, str]] = {}
     for observer, view in snapshot.by_observer.items():
         if (node := snapshot.node(observer)) and node.role is Role.PRIMARY:
-            running = (job for job in view.slot_migrations or () if job.get("state", "") not in _ENDED)
+            running = (job for job in view.slot_migrations or () if is_running(job))
             # Both ends list a job under one name; the source knows more of its progress.
             for job in running:
                 if job.get("name", "") not in jobs or job.get("operation") == "EXPORT":
                     jobs[job.get("name", "")] = job
     for name in sorted(jobs):
         yield _migration(snapshot, jobs[name])
+
+
+def is_running(job: Mapping[str, str]) -> bool:
+    """Whether an entry of CLUSTER GETSLOTMIGRATIONS is not over."""
+    return job.get("state", "") not in _ENDED
 
 
 def _migration(snapshot: Snapshot, job: Mapping[str, str]) -> Finding:

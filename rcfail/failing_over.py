@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rcfail.change.audit import state_folder
 from rcfail.change.candidates import chosen, contenders
 from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.lock import LockHeld
 from rcfail.change.mover import Judged, judge_patiently, judged
 from rcfail.change.owner import begun_unix_ms
 from rcfail.change.plan import Step, guard
@@ -187,6 +188,8 @@ def _done_before(site: Site, snapshot: Snapshot, wish: Wish, aim: Aim, ways: Way
     past = repeated(site.audit_path, _asked(wish), _shard_ids(snapshot, aim.primary), aim.primary, began_unix_ms)
     if past is None:
         return False
+    if past.running:
+        raise LockHeld(past.owner, site.clock.unix_ms())
     died = "and ended before it could tell" if past.indeterminate else "at the same time"
     ways.tell(f"{past.owner.label} sent this {died}: it was carried out")
     if past.indeterminate and not wish.dry_run:

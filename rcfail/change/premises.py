@@ -46,7 +46,7 @@ def repeated(
     audit_path: Path | None, asked: Mapping[str, Any], shard: Collection[NodeId], primary: NodeId, began_unix_ms: int
 ) -> PastRun | None:
     """The last run that touched the shard, where it was asked the same and promoted the node that is primary now, and
-    either died before it could tell, or sent it when this run had begun already.
+    either died before it could tell, or is under way, or sent it when this run had begun already.
 
     Who repeats a command that died, or gives it twice at once, wants what it promoted, and not that it is undone: named
     again, what was a replica then is a primary now, and the other way round. An audit that cannot be read tells
@@ -62,4 +62,4 @@ def repeated(
     if last is None or last.plan.get("asked") != dict(asked) or not last.sends or last.sends[-1].node != primary:
         return None
     at_once = last.exit_code == 0 and last.sends[-1].at_unix_ms >= began_unix_ms
-    return last if last.indeterminate or at_once else None
+    return last if last.indeterminate or last.running or at_once else None

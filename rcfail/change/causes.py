@@ -178,11 +178,13 @@ def _names(attempt: Attempt, nodes: list[NodeId]) -> str:
 
 
 def _denial(attempt: Attempt, mute: list[NodeId]) -> str:
-    """Why voters say no, where it shows (clusterSendFailoverAuthIfNeeded, cluster_legacy.c)."""
-    words = [attempt.words.get(each, NOTHING) for each in mute]
-    beliefs = [belief for word in words if (belief := word.belief(attempt.cast.step.target)) is not None]
-    if any(each.role is not Role.REPLICA for each in beliefs):
-        return " (it is no replica for them)"
+    """Why voters say no, where it shows (clusterSendFailoverAuthIfNeeded, cluster_legacy.c).
+
+    What they knew when they were asked counts: seconds later they know more.
+    """
+    beliefs = (attempt.cast.before.get(each, NOTHING).belief(attempt.cast.step.target) for each in mute)
+    if any(each is not None and each.role is not Role.REPLICA for each in beliefs):
+        return " (it was no replica for them yet)"
     return " (they voted in this shard a moment ago)" if attempt.terms.cooldown_ms else ""
 
 

@@ -18,11 +18,13 @@ from rcfail.change.site import NO_TERMS, Terms, leaving, plan_drain
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
 from rcfail.clock import Deadline, poll
+from rcfail.cluster.lookup import Kind, meanings
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import OutOfTime, Refused
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Finding, Thresholds
+from rcfail.health.wording import called, listing
 from rcfail.moving import Hands, Orders, Site, at_work
 from rcfail.remembered import forget, recall, remember
 from rcfail.render.failover_json import step_data
@@ -68,7 +70,6 @@ def drain(site: Site, words: Sequence[str], wish: Wish, ways: Ways) -> Relocatio
 
     Raises CannotSee, NotMeant, Declined, LockHeld, Refused; all of them before anything was sent.
     """
-    name = " and ".join(words)
 
     def place(snapshot: Snapshot) -> frozenset[NodeId]:
         return meant_places(snapshot, "", words)
@@ -77,13 +78,18 @@ def drain(site: Site, words: Sequence[str], wish: Wish, ways: Ways) -> Relocatio
         seen = _survey(site, lambda snapshot: leaving(snapshot, place(snapshot)))
         plan = plan_drain(seen.snapshot, seen.by_primary, place(seen.snapshot), wish.terms)
         turn = Turn.REFUSED if plan.stuck else Turn.ALLOWED if plan.moves else Turn.NOTHING
-        goal = f"no primary in {name}"
-        return _Planned(Relocation(turn, seen.snapshot, goal, plan.moves, plan.stuck, plan.after, plan.others), seen)
+        name = named_places(seen.snapshot, words)
+        goal, so = f"move every primary out of {name}", f"no primary with slots is in {name}"
+        found = Relocation(turn, seen.snapshot, goal, so, plan.moves, plan.stuck, plan.after, plan.others)
+        return _Planned(found, seen)
+
+    def drained(snapshot: Snapshot) -> Drained:
+        return Drained(named_places(snapshot, words), place(snapshot), layout_of(snapshot))
 
     def note(before: Survey) -> None:
         remember(
             before.snapshot,
-            lambda known: noted(known, Drained(name, place(before.snapshot), layout_of(before.snapshot))),
+            lambda known: noted(known, drained(before.snapshot)),
         )
 
     return _go_on(site, "drain", look, wish, ways, note)
@@ -96,7 +102,7 @@ def undrain(site: Site, words: Sequence[str], wish: Wish, ways: Ways) -> Relocat
     within = meant_places(first, "", words) if words else None
     layout = way_back(known, within)
     if layout is None:
-        where = f" of {' and '.join(words)}" if words else ""
+        where = f" of {named_places(first, words)}" if words else ""
         raise Refused(
             f"no drain{where} is on record on this host, so the way back is not known",
             "Move one primary: rcfail failover NODE. From a layout that was saved: rcfail layout restore FILE",
@@ -116,6 +122,15 @@ def restore(site: Site, layout: WrittenLayout, wish: Wish, ways: Ways, command: 
         return _Planned(restoring(seen, layout, wish.terms), seen)
 
     return _go_on(site, command, look, wish, ways)
+
+
+def named_places(snapshot: Snapshot, words: Iterable[str]) -> str:
+    """`zone east and host 10.0.0.7`: what the words mean, each as one thing."""
+    found = (each for word in words for each in meanings(snapshot, word)[:1])
+    return listing(
+        called(snapshot.nodes[each.node_ids[0]]) if each.kind is Kind.NODE else f"{each.kind} {each.name}"
+        for each in found
+    )
 
 
 def insist_on_same_cluster(snapshot: Snapshot, layout: WrittenLayout) -> None:
@@ -138,7 +153,8 @@ def restoring(seen: Survey, layout: WrittenLayout, terms: Terms) -> Relocation:
         moves.append(result) if isinstance(result, Move) else stuck.append(result)
     turn = Turn.ALLOWED if moves else Turn.REFUSED if stuck else Turn.NOTHING
     ordered = in_order(seen.snapshot, moves)
-    return Relocation(turn, seen.snapshot, "every primary as written", ordered, tuple(stuck), differences=told)
+    goal, so = "bring every primary back to where it is written", "every shard is led as written"
+    return Relocation(turn, seen.snapshot, goal, so, ordered, tuple(stuck), differences=told)
 
 
 def _back(difference: Difference, by_primary: Mapping[NodeId, Seen], terms: Terms) -> Move | Stuck:

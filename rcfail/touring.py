@@ -89,7 +89,7 @@ def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
     tour = _tour(snapshot, wish)
     formation = formation_of(snapshot)
     stops = itinerary(formation, tour.left, wish.unit)
-    planned = Rolled(Turn.ALLOWED, snapshot, stops, done_before=tour.done)
+    planned = Rolled(Turn.ALLOWED, snapshot, stops, done_before=tour.done, restores=wish.restore)
     if lone := alone(formation, tour.left):
         return replace(planned, turn=Turn.REFUSED, lone=lone)
     if not stops and not tour.done:
@@ -202,9 +202,8 @@ class _Way:
         before = self.site.look()
         if leading := [each for each in batch.nodes if formation_of(before).leads(each)]:
             raise self._halted(leading[0], Phase.MOVE, "it leads its shard although it was moved away")
-        for each in batch.nodes:
-            self._run(before, each)
-        backs = [self._await(before, each) for each in batch.nodes]
+        ran = {each: self._run(before, each) for each in batch.nodes}
+        backs = [replace(self._await(before, each), ended=ran[each]) for each in batch.nodes]
         after = self.site.look()
         for each in batch.nodes:
             self._hook(self.wish.post, after, each, Phase.POST)
@@ -252,12 +251,13 @@ class _Way:
         if self.ways.stop():
             raise _Halt("interrupted", _GO_ON, interrupted=True)
 
-    def _run(self, snapshot: Snapshot, node_id: NodeId) -> None:
+    def _run(self, snapshot: Snapshot, node_id: NodeId) -> Ended:
         if self.ways.stop():
             raise _Halt("interrupted", _GO_ON, interrupted=True)
         ended = self._errand(self.wish.command, snapshot, node_id)
         if not ended.well:
             raise self._halted(node_id, Phase.COMMAND, f"the command {ended.text}", ended)
+        return ended
 
     def _errand(self, command: str, snapshot: Snapshot, node_id: NodeId) -> Ended:
         node = snapshot.nodes[node_id]

@@ -18,7 +18,9 @@ from rcfail.exits import ExitCode
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """`goal` says in a clause what is to be so in the end. `after` is there for a drain, `differences` for a layout.
+    """`goal` says what it is for ("move every primary out of zone east"), `so` what is so in the end, in a clause.
+
+    `after` is there for a drain, `differences` for a layout.
 
     With anything `stuck` a drain is refused; a layout is brought back as far as it can be.
     """
@@ -26,6 +28,7 @@ class Relocation:
     turn: Turn
     snapshot: Snapshot
     goal: str
+    so: str
     moves: tuple[Move, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     after: Afterwards | None = None

@@ -105,7 +105,8 @@ class NodeRun:
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """The answer, whichever way it went. `stops` is the whole way; `lone` are primaries that nobody can replace.
+    """The answer, whichever way it went. `stops` is the whole way; `lone` are primaries that nobody can replace;
+    `restores`: at the end those are to lead again that did before.
 
     `moves` are the failovers that were needed, `back` those that restored the layout; None: it did not come to that.
     `left_over` says in clauses what of the layout could not be restored.
@@ -116,6 +117,7 @@ class Rolled:
     stops: tuple[Stop, ...]
     lone: tuple[NodeId, ...] = ()
     done_before: frozenset[NodeId] = frozenset()
+    restores: bool = True
     moves: tuple[StepRun, ...] = ()
     nodes: tuple[NodeRun, ...] = ()
     back: Series | None = None

@@ -98,7 +98,7 @@ def _wish(flags: dict[str, Any], settings: Settings) -> Wish:
         only=flags["only"],
         command_within_s=flags["cmd_timeout"],
         back_within_s=flags["back_within"],
-        min_wait_s=flags["min_wait"],
+        min_wait_s=flags["min_wait"] or 0.0,
         resume=flags["resume"],
         anew=flags["anew"],
         restore=not flags["no_restore"],

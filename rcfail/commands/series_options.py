@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--wait-cooldown", is_flag=True, help="Wait where the last election is not long enough ago."),
-    click.option("--min-wait", type=duration, default="0s", metavar="DURATION", help="Wait so long between two steps."),
+    click.option("--min-wait", type=duration, metavar="DURATION", help="Wait so long between two steps."),
     click.option("--max-lag-bytes", type=click.IntRange(min=0), metavar="N", help="How far a target may be behind."),
     click.option("--allow-write-pause", is_flag=True, help="Consent: a slow primary may hold writes back for seconds."),
     click.option("--trust-this-host", is_flag=True, help="Go on although most nodes are silent to this host alone."),
@@ -65,7 +65,7 @@ def terms_of(flags: Mapping[str, Any]) -> Terms:
 
 
 def wish_of(flags: Mapping[str, Any]) -> Wish:
-    return Wish(terms_of(flags), flags["dry_run"], flags["reason"], flags["break_lock"], flags["min_wait"])
+    return Wish(terms_of(flags), flags["dry_run"], flags["reason"], flags["break_lock"], flags["min_wait"] or 0.0)
 
 
 def ways_of(settings: Settings, stopping: Stopping, *, yes: bool, word: str, what: str) -> Ways:

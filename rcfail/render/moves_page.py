@@ -65,19 +65,19 @@ def _answer(told: Relocation) -> tuple[str, Style, str]:
     failovers = counted(len(told.moves), "failover")
     match told.turn:
         case Turn.NOTHING:
-            return "DONE", Style.GOOD, f"nothing to do: {told.goal} already"
+            return "DONE", Style.GOOD, f"nothing to do: {told.so}"
         case Turn.ALLOWED:
             left = f", but for {counted(len(told.stuck), 'shard')}" if told.stuck else ""
-            text = f"{failovers} to {told.goal}{left}; this was a dry run: nothing was sent"
+            text = f"{failovers} would {told.goal}{left}; this was a dry run: nothing was sent"
             return "ALLOWED", Style.GOOD if not told.stuck else Style.WARN, text
         case Turn.REFUSED:
             what = counted(len(told.stuck), "shard")
-            return "REFUSED", Style.BAD, f"nothing was sent: {what} cannot be brought to {told.goal}"
+            return "REFUSED", Style.BAD, f"nothing was sent: it cannot {told.goal}, for {what}"
     assert told.series is not None
     word, style = heading(told.exit_code)
     left = f"; {counted(len(told.stuck), 'shard')} could not be" if told.stuck else ""
     why = f": {told.series.stopped}" if told.series.stopped else ""
-    return word, style, f"{told.series.done} of {failovers} to {told.goal} done{left}{why}"
+    return word, style, f"{told.series.done} of {failovers} done to {told.goal}{left}{why}"
 
 
 def heading(code: ExitCode) -> tuple[str, Style]:

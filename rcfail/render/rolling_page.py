@@ -69,6 +69,8 @@ def way_lines(told: Rolled, width: int, command: str) -> Iterator[Line]:
         yield from _stop_lines(told.snapshot, at, stop, width)
     text = "before each batch all nodes have to agree, and nothing may be worse than at the beginning"
     yield from labelled("gate", text, width)
+    end = "those lead again that lead now" if told.restores else "whoever leads then goes on leading (--no-restore)"
+    yield from labelled("end", end, width)
 
 
 def _stop_lines(snapshot: Snapshot, at: int, stop: Stop, width: int) -> Iterator[Line]:
@@ -122,7 +124,8 @@ def node_text(run: NodeRun) -> str:
     before, after = run.versions
     version = f", {before} became {after}" if before != after and before and after else ""
     same = "; its process is the same as before" if run.restarted is False else ""
-    return f"is back after {duration(run.away_ms or 0)}{version}{same}"
+    took = f"the command took {duration(run.ended.took_ms)}, and " if run.ended else ""
+    return f"{took}it was back {duration(run.away_ms or 0)} later{version}{same}"
 
 
 def _name(snapshot: Snapshot, node_id: NodeId) -> str:

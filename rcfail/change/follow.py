@@ -127,6 +127,9 @@ class Follower:
 
     def _connect(self) -> None:
         """Nodes that gave no view a moment ago are not waited for."""
+        for node in self._snapshot.nodes.values():
+            if node.endpoint is not None:
+                self._door.names.learn(node.endpoint, node.endpoint.host, node.address.hostname)
         heard = {node.endpoint for node in self._snapshot.nodes.values() if node.endpoint and node.view is not None}
         aside = [each for each in self._questions if each not in heard]
         self._chorus.open(sorted(heard), Deadline.after(PREPARE_S, self._clock), aside)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench import moving
 from tests.bench.simulator import raise_open_file_limit, start
 from tests.bench.stopwatch import Contender, Lap, Laps, race, run
 
@@ -235,6 +236,35 @@ def watch_memory(_: Options) -> Iterator[Row]:
     yield Row(what, f"after 100 rounds: {said['settled_mb']:.0f} MB", f"{said['end_mb']:.0f} MB", grown, 2.0, "MB")
 
 
+MORE_THAN_HEALTH_S = 0.3
+
+
+def failover(options: Options) -> Iterator[Row]:
+    """A graceful failover end to end, all processes whole, beside the verdict on the same cluster."""
+    with real_cluster(options) as (seeds, _):
+        took = moving.measure(options.rcfail, seeds, environment(), options.rounds, must)
+    more_s = min(took.failover_s) - min(took.health_s)
+    reference = f"rcfail health: {seconds(min(took.health_s))}"
+    what = "rcfail failover of a 3+3, end to end, above health"
+    yield Row(what, reference, seconds(min(took.failover_s)), more_s, MORE_THAN_HEALTH_S, "s")
+
+
+def verified(nodes: int, moves: int) -> Callable[[Options], Iterator[Row]]:
+    """From the moment when the last node's view shows a failover, as an independent loop sees it."""
+
+    def measure(_: Options) -> Iterator[Row]:
+        lap = run(
+            (sys.executable, "-m", "tests.bench.following", str(nodes), str(moves)), environment(), longest_s=900.0
+        )
+        must(lap.exit_code == 0, "the failovers were not all verified", lap)
+        said = json.loads(lap.output)
+        took = f"verified {max(said['verified_after_ms'])} ms after the send"
+        what = f"a failover verified after the last of {nodes} views shows it (longest of {moves})"
+        yield Row(what, "an independent loop", took, said["longest_ms"], 50, "ms")
+
+    return measure
+
+
 MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "loopback": loopback,
     "100": simulated(100, 10, 1 / 8),
@@ -244,6 +274,9 @@ MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "views": views,
     "watch": watch,
     "watch-memory": watch_memory,
+    "failover": failover,
+    "verified": verified(6, 6),
+    "verified-50": verified(50, 10),
 }
 
 

@@ -65,7 +65,7 @@ class Chorus:
     """Connections to many nodes, for one caller's thread. Nothing raises."""
 
     def __init__(self, door: Door) -> None:
-        self._door = door.apart(door.bounds)
+        self._door = door.apart()
         self._clock = door.clock
         self._lines: dict[Endpoint, _Line] = {}
         self._pool: Pool[Endpoint] = Pool(AT_ONCE)

@@ -13,7 +13,7 @@ from rcfail.change.pause import Span, graceful_pause_ms
 from rcfail.change.preflight import retry_after_ms
 from rcfail.change.request import Mode, Override, Request
 from rcfail.change.seen import Seen
-from rcfail.cluster.electorate import side_of
+from rcfail.cluster.ballot import Vote, ballot
 from rcfail.cluster.failover_stage import awaited
 from rcfail.cluster.forecast import Fate, Forecast, ShardAfter
 from rcfail.cluster.nouns import NodeId, SlotRange
@@ -61,7 +61,7 @@ class ModeReady:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """`standing` of all `voters` hear the candidate and each other as far as it sees; `needed` elect it."""
+    """`standing` of all `voters` would vote for the candidate now; `needed` elect it."""
 
     standing: int
     voters: int
@@ -209,7 +209,7 @@ def _shard(seen: Seen, shard: Shard, foresight: Foresight, findings: Sequence[Fi
         primary=shard.primary_id,
         slots=shard.slots,
         modes=modes,
-        votes=_votes(snapshot, graceful.candidate),
+        votes=_votes(snapshot, graceful.candidate, shard.primary_id),
         crash=crash,
         pause_ms=_pause_ms(seen, graceful.candidate),
         out=out,
@@ -237,7 +237,7 @@ def _mode(seen: Seen, shard: Shard, mode: Mode) -> ModeReady:
         best,
         tuple(each for each in found if each is not best),
         at_risk(seen, asked),
-        retry_after_ms(seen, asked),
+        retry_after_ms(seen, asked) if any(each.code == "cooldown" and each.refuses for each in best.checks) else None,
     )
 
 
@@ -246,10 +246,11 @@ def _nearest(contender: Contender) -> int:
     return (Answer.YES, Answer.CONSENT, Answer.UNKNOWN, Answer.NO).index(answer_of(contender))
 
 
-def _votes(snapshot: Snapshot, candidate: Contender | None) -> Votes:
-    votes = snapshot.electorate
-    side = side_of(candidate.node_id, votes.voters, snapshot.by_observer) if candidate else ()
-    return Votes(len(side), len(votes.voters), votes.needed)
+def _votes(snapshot: Snapshot, candidate: Contender | None, primary: NodeId) -> Votes:
+    needed, voters = snapshot.electorate.needed, len(snapshot.electorate.voters)
+    if candidate is None or snapshot.nodes[candidate.node_id].view is None:
+        return Votes(0, voters, needed)
+    return Votes(len(ballot(snapshot, candidate.node_id, primary).of(Vote.GIVEN)), voters, needed)
 
 
 def _after(forecast: Forecast, shard: Shard) -> ShardAfter | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from rcfail.change.candidates import chosen, contenders
 from rcfail.change.errand import Ended, Errand, run_errand
 from rcfail.change.layout import WrittenLayout, layout_of
+from rcfail.change.moves import numbered
 from rcfail.change.rolling import (
     Batch,
     Formation,
@@ -181,6 +182,13 @@ class _Way:
             if not self.moves and not self.nodes:
                 raise
             told = replace(told, stopped="interrupted", hint=_GO_ON, interrupted=True)
+        if (
+            not self.tour.done
+            and not any(each.sent for each in self.moves)
+            and not any(each.touched for each in self.nodes)
+        ):
+            forget_tour(told.snapshot)  # nothing was done, so there is nothing to go on from
+            told = replace(told, hint="")
         return replace(told, moves=tuple(self.moves), nodes=tuple(self.nodes))
 
     def _next(self) -> tuple[Snapshot, Formation, Batch] | None:
@@ -319,7 +327,8 @@ class _Way:
             return replace(told, left_over=left_over, hint=_RESTORE if left_over else "")
         self.ways.tell(f"{counted(len(found.moves), 'failover')} back to the layout from before")
         pace = Pace(self.ways.tell, self.ways.stop, self.site.clock, self.wish.min_wait_s)
-        series = one_by_one(found.moves, self.hands.mover, self.gate, pace)
+        moves = tuple(numbered(each, at) for at, each in enumerate(found.moves, len(self.moves) + 1))
+        series = one_by_one(moves, self.hands.mover, self.gate, pace)
         stopped = f"the layout is not restored: {series.stopped}" if series.stopped else ""
         hint = _RESTORE if left_over or stopped else ""
         return replace(

@@ -45,9 +45,14 @@ def move_of(seen: Seen, request: Request) -> Move | Stuck:
     """One failover, if every check lets it pass now. Both nodes must be in the snapshot."""
     checks = preflight(seen, request)
     if no := refusing(checks):
-        return Stuck(request.primary, request.target, tuple(f"{each.evidence} ({each.code})" for each in no), no)
+        return Stuck(request.primary, request.target, (said(checks),), no)
     wait_ms = retry_after_ms(seen, request) if Override.WAIT_COOLDOWN in request.given else None
     return Move(request, plan_failover(seen.snapshot, request).steps[0], checks, wait_ms or 0)
+
+
+def said(checks: Iterable[Check]) -> str:
+    """What refuses, each with its code."""
+    return "; ".join(f"{each.evidence} ({each.code})" for each in refusing(checks))
 
 
 def in_order(snapshot: Snapshot, moves: Iterable[Move]) -> tuple[Move, ...]:
@@ -61,7 +66,11 @@ def in_order(snapshot: Snapshot, moves: Iterable[Move]) -> tuple[Move, ...]:
         return move.wait_ms, lag_of(snapshot, target).behind_bytes or 0, move.step.slots
 
     ordered = sorted(moves, key=doubt)
-    return tuple(replace(each, step=replace(each.step, number=at)) for at, each in enumerate(ordered, 1))
+    return tuple(numbered(each, at) for at, each in enumerate(ordered, 1))
+
+
+def numbered(move: Move, number: int) -> Move:
+    return replace(move, step=replace(move.step, number=number))
 
 
 def plan_of(snapshot: Snapshot, moves: Iterable[Move]) -> Plan:

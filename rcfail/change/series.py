@@ -126,13 +126,12 @@ class Pace:
 def one_by_one(moves: Sequence[Move], mover: Movement, gate: Gate, pace: Pace) -> Series:
     """Carry them out until one is not done. Ctrl-C before anything was sent passes through as KeyboardInterrupt."""
     done: list[StepRun] = []
-    for move in moves:
-        number = move.step.number
+    for at, move in enumerate(moves, 1):
         try:
-            pace.tell(f"step {number} of {len(moves)}")
+            pace.tell(f"step {at} of {len(moves)}")
             run = _moved(move, mover)
             done.append(run)
-            why = "" if run.outcome is StepOutcome.DONE else f"step {number} was not done"
+            why = "" if run.outcome is StepOutcome.DONE else f"step {at} was not done"
             why = why or _after(mover, gate, pace, last=move is moves[-1])
         except KeyboardInterrupt:
             if not any(each.sent for each in done):

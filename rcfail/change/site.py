@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rcfail.change.candidates import Contender, contenders
-from rcfail.change.moves import Move, Stuck, in_order, move_of
+from rcfail.change.moves import Move, Stuck, in_order, move_of, said
 from rcfail.change.request import Override, Request
 from rcfail.change.seen import Seen
 from rcfail.cluster.nouns import NodeId
@@ -102,7 +102,7 @@ def plan_drain(
 def _nobody(snapshot: Snapshot, primary: NodeId, found: tuple[Contender, ...]) -> Stuck:
     """No replica elsewhere may: each with its reasons."""
     outside = [each for each in found if not each.avoided]
-    why = [f"{called(snapshot.nodes[each.node_id])}: {'; '.join(each.reasons_against)}" for each in outside]
+    why = [f"{called(snapshot.nodes[each.node_id])}: {said(each.checks)}" for each in outside]
     if not found:
         why = ["it has no replica"]
     elif not outside:

@@ -135,7 +135,7 @@ def stuck_lines(snapshot: Snapshot, stuck: tuple[Stuck, ...], width: int) -> Ite
         for check in each.checks:
             if check.refuses and check.override:
                 yield from wrapped(f"{check.override} lets {check.code} pass", width, first=line("      "), indent=6)
-            if check.refuses and check.hint:
+            if check.refuses and check.hint and not check.override:
                 yield from wrapped(f"hint: {check.hint}", width, first=line("      "), indent=6)
 
 

@@ -16,7 +16,7 @@ from rcfail.change.felt import CanaryResult
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.keyslot import tag_within
 from rcfail.cluster.nouns import NodeId, SlotRange
-from rcfail.practice.canary_client import ANSWER_S, MEET_S, Client, Members, kind_of, members_of
+from rcfail.practice.canary_client import Client, Members, kind_of, members_of
 from rcfail.practice.canary_keys import MOST_KEYS, TTL_S, Keys, evicted
 from rcfail.practice.tally import Fate, Gap, Successes, Tally, Write, tally
 from rcfail.wire.refusals import Refusal, RefusalKind
@@ -152,7 +152,7 @@ class Canary:
             return
         self._ended_s = self._clock.monotonic_s()
         self._over.set()
-        ends = Deadline.after(2 * (ANSWER_S + 2 * MEET_S), self._clock)
+        ends = Deadline.after(2 * self._hands[0].client.longest_s, self._clock)
         for hand in self._hands:
             hand.ended.wait(ends.remaining_s())
         client = self._last_client(self._hands[0], owner)

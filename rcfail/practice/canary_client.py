@@ -14,20 +14,11 @@ from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Address, Endpoint, NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Snapshot
-from rcfail.wire.bounds import Bounds
 from rcfail.wire.conversation import Conversation
 from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
 from rcfail.wire.refusals import Refusal, RefusalKind
 from rcfail.wire.replies import Reply
-
-ANSWER_S = 2.0
-"""How long an answer is waited for, as many clients do by default. A paused primary answers later than that."""
-
-MEET_S = 0.5
-"""How long to connect, and how long to hear who is there: both are answered while writes are paused."""
-
-_BOUNDS = Bounds(connect_s=MEET_S, read_s=ANSWER_S)
 
 # How long a member is let alone that could not be met: nobody listening costs nothing, a frozen one the time of all.
 _SLOW_S = 0.1
@@ -78,11 +69,17 @@ def _names_of(address: Address) -> Iterable[Endpoint]:
 
 
 class Client:
-    """For one thread. Nothing raises: what goes wrong is a Refusal, and counted by its kind."""
+    """For one thread. Nothing raises: what goes wrong is a Refusal, and counted by its kind.
+
+    It waits as long as the door does: `connect_s` to connect and as long again to hear who is there, which a paused
+    primary tells too; `read_s` for an answer, and no longer than many clients do.
+    """
 
     def __init__(self, door: Door, members: Members, at: NodeId) -> None:
-        self._door = door.apart(_BOUNDS)
+        self._door = door.apart()
         self._clock = door.clock
+        self._meet_s = door.bounds.connect_s
+        self._answer_s = door.bounds.read_s
         self._members = members
         self._ring = tuple(members.places)
         self._away: dict[NodeId, float] = {}
@@ -99,6 +96,11 @@ class Client:
         replies, left = self._exchange(lambda conversation: conversation.change([command]), 1)
         return replies[0], left
 
+    @property
+    def longest_s(self) -> float:
+        """No exchange lasts longer: a connection, who is there, and an answer."""
+        return 2 * self._meet_s + self._answer_s
+
     def close(self) -> None:
         if self._conversation is not None:
             self._conversation.close()
@@ -112,7 +114,7 @@ class Client:
             self.kinds[kind_of(met)] += 1
             return (met,) * count, False
         # The bound of the answer itself is the shorter one, so that a late answer is not put down to our own deadline.
-        met.go_on(Deadline.after(2 * ANSWER_S, self._clock))
+        met.go_on(Deadline.after(2 * self._answer_s, self._clock))
         replies = send(met)
         refused = next((each for each in replies if isinstance(each, Refusal)), None)
         if refused is not None:
@@ -128,8 +130,8 @@ class Client:
         place = self._members.places.get(self.at)
         if place is None:
             return Refusal(RefusalKind.NO_ANSWER, "nobody lists an address", SilenceReason.NO_ADDRESS)
-        conversation = self._door.open(place, deadline=Deadline.after(2 * MEET_S, self._clock))
-        said = conversation.read([("CLUSTER", "MYID")], deadline=Deadline.after(MEET_S, self._clock))[0]
+        conversation = self._door.open(place, deadline=Deadline.after(2 * self._meet_s, self._clock))
+        said = conversation.read([("CLUSTER", "MYID")], deadline=Deadline.after(self._meet_s, self._clock))[0]
         if said == self.at:
             self._conversation = conversation
             return conversation

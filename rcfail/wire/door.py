@@ -52,9 +52,9 @@ class Door:
         self._begun: dict[Endpoint, Conversation] = {}
         self._half: dict[Endpoint, socket] = {}
 
-    def apart(self, bounds: Bounds) -> Door:
-        """The same user, names and TLS, with bounds of its own, and nothing of what was begun here."""
-        door = Door(self.credentials, bounds, self.clock, self._parser, self._guard)
+    def apart(self) -> Door:
+        """The same user, names, bounds and TLS, and nothing of what was begun here: for a thread of its own."""
+        door = Door(self.credentials, self.bounds, self.clock, self._parser, self._guard)
         door.names = self.names
         return door
 

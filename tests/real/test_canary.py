@@ -370,3 +370,39 @@ def test_an_owner_that_cannot_be_asked_leaves_the_loss_unknown(lab: LabMaker) ->
     assert (felt.lost, felt.checked) == (None, 0), felt
     assert "no canary key could be looked for" in felt.why
     assert felt.left == felt.acknowledged
+
+
+def test_a_new_primary_that_does_not_know_the_user_is_felt(lab: LabMaker) -> None:
+    """Users are not copied between nodes."""
+    one = shard_of(lab())
+    for node in one.lab.nodes:
+        if node.name != one.target:
+            words = permissions(one.lab.vitals(node).server, Purpose.OPERATING)
+            one.lab.say(node, "ACL", "SETUSER", "operator", "on", "nopass", *words)
+    one.door = open_door(load(Flags(seeds=(one.lab.seeds,), user="operator"), {}), {})
+    target = one.lab.node(one.target)
+    with one.canary() as canary:
+        one.until_written()
+        one.lab.say(target, "CLUSTER", "FAILOVER")
+        one.lab.wait(lambda: one.leads(one.target), "the target to lead")
+        one.lab.wait(lambda: "WRONGPASS" in one.lab.text(target, "INFO", "errorstats"), "the canary to be turned away")
+        canary.stop(target.node_id)
+    felt = canary.result()
+    assert (felt.lost, felt.write_gap_open, felt.read_gap_open) == (None, True, True), felt
+    assert "WRONGPASS" in dict(felt.errors)
+    assert "WRONGPASS" in felt.why
+
+
+def test_evicted_keys_are_not_called_lost(lab: LabMaker) -> None:
+    """Keys with an end of their own are the first to go where that is the policy."""
+    one = shard_of(lab())
+    one.lab.say("n1", "CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+    used = one.lab.vitals("n1").storage.used_memory
+    assert used is not None
+    with one.canary() as canary:
+        one.until_written()
+        one.lab.say("n1", "CONFIG", "SET", "maxmemory", str(used + 300_000))
+        one.lab.wait(lambda: "evicted_keys:0" not in one.lab.text("n1", "INFO", "stats"), "evictions", 60)
+    felt = canary.result()
+    assert (felt.lost, felt.checked > 0) == (None, True), felt
+    assert "evicted" in felt.why

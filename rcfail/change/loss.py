@@ -59,6 +59,8 @@ def at_risk(seen: Seen, request: Request) -> tuple[int, int] | None:
     than the target did: that is both ends then, and never 0, for what it did not send to anybody is not known.
     """
     source, copy = _said(seen.snapshot, request.primary), _said(seen.snapshot, request.target)
+    if request.mode is Mode.GRACEFUL and _waited_for(source, copy):
+        return 0, 0
     if copy is None or copy.own_offset is None or copy.own_offset in _FIRST_OFFSETS:
         return None
     if source is None or source.role != "master" or source.primary_offset is None:
@@ -66,8 +68,6 @@ def at_risk(seen: Seen, request: Request) -> tuple[int, int] | None:
         return (heard, heard) if heard else None
     if not _same_stream(source, copy):
         return None
-    if request.mode is Mode.GRACEFUL and copy.link_up:
-        return 0, 0
     written, copied = _pace(seen, request.primary), _pace(seen, request.target)
     if written is None or copied is None or written.bytes_per_s is None or copied.bytes_per_s is None:
         return None
@@ -105,6 +105,13 @@ def _blank(seen: Seen, request: Request) -> str:
     if not _same_stream(source, copy):
         return "the target does not follow the primary's stream"
     return "the speed of the writes is known from two looks only"
+
+
+def _waited_for(source: Replication | None, copy: Replication | None) -> bool:
+    """The target follows a primary that answers, also at the very beginning of a stream that nobody wrote to."""
+    if source is None or source.role != "master" or source.primary_offset is None:
+        return False
+    return copy is not None and copy.own_offset is not None and bool(copy.link_up) and _same_stream(source, copy)
 
 
 def _said(snapshot: Snapshot, node_id: NodeId) -> Replication | None:

@@ -96,7 +96,7 @@ def run_errand(errand: Errand, say: Callable[[str], None], tell: Callable[[str],
 
 
 class _Rows:
-    """Whole lines out of a pipe. A line without end is cut."""
+    """Whole lines out of a pipe. A line without end comes in pieces."""
 
     def __init__(self, handle: int, say: Callable[[str], None]) -> None:
         os.set_blocking(handle, False)
@@ -132,7 +132,8 @@ class _Rows:
             self._left = b""
 
     def _out(self, row: bytes) -> None:
-        self._say(row[:_LONGEST_ROW].decode("utf-8", "backslashreplace").rstrip("\r"))
+        for at in range(0, len(row) or 1, _LONGEST_ROW):
+            self._say(row[at : at + _LONGEST_ROW].decode("utf-8", "backslashreplace").rstrip("\r"))
 
 
 def _listen(process: subprocess.Popen[bytes], rows: _Rows, deadline: Deadline) -> bool:

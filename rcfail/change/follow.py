@@ -174,7 +174,7 @@ class Follower:
     def _stride(self, trail: Trail) -> Followed | None:
         """One look, and the wait for the next where there is one."""
         began_s = self._clock.monotonic_s()
-        self._look()
+        self._look(trail.wanted)
         for moment in trail.take(self._words, self._elapsed_ms()):
             self._witness(moment)
         followed = trail.ended()
@@ -199,11 +199,14 @@ class Follower:
     def _elapsed_ms(self) -> int:
         return round((self._clock.monotonic_s() - self._sent_s) * 1000)
 
-    def _look(self) -> None:
-        heard = self._chorus.ask(self._questions, PATIENCE_S)
+    def _look(self, wanted: frozenset[NodeId] | None = None) -> None:
+        """Ask these, or everybody; of the others the last word stands."""
+        asked = {place for node_id, place in self._places.items() if wanted is None or node_id in wanted}
+        questions = {place: commands for place, commands in self._questions.items() if place in asked}
+        heard = self._chorus.ask(questions, PATIENCE_S)
         last = self._words
         self._words = {
-            node_id: self._word(node_id, heard[place], last.get(node_id)) for node_id, place in self._places.items()
+            node_id: self._word(node_id, heard.get(place), last.get(node_id)) for node_id, place in self._places.items()
         }
 
     def _word(self, node_id: NodeId, heard: Heard | Refusal | None, last: Word | None) -> Word:

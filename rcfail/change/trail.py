@@ -12,12 +12,15 @@ from rcfail.change.moments import Event, claim, following, troubles
 from rcfail.change.plan import PROPAGATION_MS
 from rcfail.change.request import Mode
 from rcfail.change.run import Moment, StepOutcome
-from rcfail.change.verify import NOTHING, Cast, Name, Stages, Standing, Word, Words, checks, covers, stages
+from rcfail.change.verify import ARRIVED, NOTHING, Cast, Name, Stages, Standing, Word, Words, checks, covers, stages
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.health.wording import counted, duration, listing
 
 TIMES = 2
 """What is concluded has to show in so many rounds in a row. In a round everybody speaks once who is not silent."""
+
+EVERYBODY_MS = 200
+"""So often everybody is asked, also while only some can tell of something new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Trail:
     _others: int = 0
     _rounds: int = 0
     _due: set[NodeId] | None = None
+    _all_ms: int = 0
 
     @property
     def cast(self) -> Cast:
@@ -105,9 +109,28 @@ class Trail:
         self._due = {each for each in due if not (words[each].fresh or words[each].silence)}
         if not self._due:
             self._due = set(words)
+            self._all_ms = self._at_ms
             self._rounds += 1
             self._moved += now.moved
             self._others += other is not None
+
+    @property
+    def wanted(self) -> frozenset[NodeId] | None:
+        """Whom to ask next; None: everybody. To ask who has nothing new to tell slows down those who have.
+
+        Before the promotion only the shard can tell of it. After it: who has not spoken in this round, who does not
+        show it yet, and who is silent.
+        """
+        now, step = self._now, self.cast.step
+        if now is None or self._at_ms - self._all_ms >= EVERYBODY_MS:
+            return None
+        if self.promoted_ms is None:
+            return frozenset((step.target, step.primary, *self.cast.siblings))
+        members = {step.primary: now.old, **now.siblings}
+        coming = {each for each, standing in members.items() if standing not in ARRIVED}
+        silent = {each for each, word in self.words.items() if word.silence}
+        unseen = set(now.views) - set(now.seen)
+        return frozenset((step.target, *coming, *silent, *unseen, *now.not_ok, *(self._due or ())))
 
     def requested(self, at_ms: int) -> Moment:
         """The server has taken the command."""

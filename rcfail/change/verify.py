@@ -67,7 +67,7 @@ class Standing(StrEnum):
     LINKED = "linked"
 
 
-_SETTLED_STANDINGS = frozenset({Standing.LEFT_OUT, Standing.LINKED})
+ARRIVED = frozenset({Standing.LEFT_OUT, Standing.LINKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Stages:
     @property
     def redundant(self) -> bool:
         """Everybody of whom that can be expected follows the target, with the link up."""
-        return all(each in _SETTLED_STANDINGS for each in (self.old, *self.siblings.values()))
+        return all(each in ARRIVED for each in (self.old, *self.siblings.values()))
 
     @property
     def moved(self) -> bool:

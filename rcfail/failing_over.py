@@ -133,11 +133,11 @@ _NEW_PLAN = "Make a new plan: rcfail failover TARGET --save-plan FILE"
 
 def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
     found = told.found
-    if found is None or found.refused:
-        return told
-    if wish.dry_run:
+    if found is not None and wish.dry_run:
         found = replace(found, checks=(*found.checks, *_premises(site, found.seen.snapshot, wish)))
         return replace(told, turn=Turn.REFUSED if found.refused else Turn.ALLOWED, found=found)
+    if found is None or found.refused:
+        return told
     waited = ways.consent(found)
     snapshot = found.seen.snapshot
     steps = [step_data(snapshot, each) for each in found.plan.steps]

@@ -33,7 +33,7 @@ READY_S = 3.0
 """How long the first write and the first read may take, before the shard does not serve this client."""
 
 _FINAL_S = 8.0
-_SHORT_S = 1.0  # for who could not be read just before
+_SHORT_S = 1.0  # where nobody waits for the figures, or who is asked could not be read just before
 _LOOK_S = 0.02
 _SHOWN = 5
 _MISSING = "missing"  # a read was answered, and the acknowledged key was not there
@@ -114,12 +114,15 @@ class Canary:
         try:
             self.start()
         except BaseException:
-            self.stop()
+            self._abandon()
             raise
         return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self.stop()
+        else:
+            self._abandon()
 
     def start(self) -> str:
         """Begin, and return when the first write and the first read were acknowledged: "", or why they were not.
@@ -151,15 +154,30 @@ class Canary:
         if self._result is not None or self._hands is None:
             return
         self._ended_s = self._clock.monotonic_s()
-        self._over.set()
-        ends = Deadline.after(2 * self._hands[0].client.longest_s, self._clock)
-        for hand in self._hands:
-            hand.ended.wait(ends.remaining_s())
+        self._end_load(self._hands, 2 * self._hands[0].client.longest_s)
         client = self._last_client(self._hands[0], owner)
         try:
             self._result = self._judged(self._hands, client)
         finally:
             client.close()
+
+    def _abandon(self) -> None:
+        """The change was broken off: whoever did that waits for no figure, only a moment for the keys to go."""
+        if self._result is not None or self._hands is None:
+            return
+        self._end_load(self._hands, _SHORT_S)
+        client = self._last_client(self._hands[0], None)
+        try:
+            left = self._keys.remove(client, Deadline.after(_SHORT_S, self._clock))
+        finally:
+            client.close()
+        self._result = CanaryResult(left=left, ttl_s=TTL_S, unready=self.unready, why="the change was broken off")
+
+    def _end_load(self, hands: tuple[_Hand, _Hand], within_s: float) -> None:
+        self._over.set()
+        ends = Deadline.after(within_s, self._clock)
+        for hand in hands:
+            hand.ended.wait(ends.remaining_s())
 
     def result(self) -> CanaryResult:
         """What was felt; the canary is ended, if it was not yet."""

@@ -71,8 +71,12 @@ class Keys:
         return tuple(each.write.key for each in old if each.write.fate is not Fate.ERROR)
 
     def writes(self, now_s: float) -> tuple[Write, ...]:
-        """All whose keys have not yet come near their own end."""
-        return tuple(each.write for each in self._sent if now_s - each.at_s < _SURELY_THERE_S)
+        """All that may be there, and whose keys have not yet come near their own end."""
+        return tuple(
+            each.write
+            for each in self._sent
+            if each.write.fate is not Fate.ERROR and now_s - each.at_s < _SURELY_THERE_S
+        )
 
     def look_for(self, writes: Sequence[Write], client: Client, deadline: Deadline) -> Found:
         """Read each key where the client finds the shard's owner, as long as the deadline lets it."""

@@ -66,11 +66,13 @@ def _worth_it(case: Case, vitals: Vitals) -> Check:
         text = f"its link is down, and how many keys it holds cannot be told; {_held(said, keys)}"
         return case.check(_DATA, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
     ruin = "promoted, it would be empty, and its primary would throw its data away to follow it"
+    # Whoever forces a living primary out has consented to lose some writes by the same flag, not to lose all of them.
+    all_is_lost = Override.DATA_LOSS if case.primary_dead else None
     if keys == 0 and said.own_offset in (None, *_NO_STREAM) and (copy or not _was_linked(case, said)):
         what = "its first copy is under way" if copy else "it never finished a first copy"
-        return case.check(_DATA, CheckVerdict.FAIL, f"{what}, and it holds no key: {ruin}", Override.DATA_LOSS)
+        return case.check(_DATA, CheckVerdict.FAIL, f"{what}, and it holds no key: {ruin}", all_is_lost)
     if holds_nothing(vitals):
-        return case.check(_DATA, CheckVerdict.FAIL, f"it never synced, and holds no key: {ruin}", Override.DATA_LOSS)
+        return case.check(_DATA, CheckVerdict.FAIL, f"it never synced, and holds no key: {ruin}", all_is_lost)
     if copy:
         text = f"a full copy is on its way that replaces what it holds; {_held(said, keys)}"
         return case.check(_DATA, CheckVerdict.FAIL, text, Override.DATA_LOSS)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -366,6 +367,10 @@ def test_an_open_slot_of_the_shard(lab: LabMaker, tmp_path: Path) -> None:
     assert ask(one, tmp_path, target).code == OK
 
 
+def _allowed(lab: RunningLab, state: Path, target: NodeEntry) -> bool:
+    return ask(lab, state, target).code == OK
+
+
 @every_server
 def test_the_cooldown_is_known_from_the_audit_and_guessed_without_it(
     lab: LabMaker, tmp_path: Path, server: ServerUnderTest
@@ -375,7 +380,7 @@ def test_the_cooldown_is_known_from_the_audit_and_guessed_without_it(
     old, new = one.node("n1"), one.replica_of("n1")
     operator = Operator(one, tmp_path)
     for target in (new, old):
-        one.wait(lambda target=target: ask(one, tmp_path, target).code == OK, "the switch to be allowed", TIMEOUT_S)
+        one.wait(partial(_allowed, one, tmp_path, target), "the switch to be allowed", TIMEOUT_S)
         assert operator.failover(target).code == OK
     one.wait(lambda: one.vitals(new).replication.link_up, "the link", TIMEOUT_S)
     free = server.label.startswith("valkey")

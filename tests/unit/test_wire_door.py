@@ -478,3 +478,17 @@ def test_no_conversation_leaves_its_socket_to_the_collector(parser: type[Any]) -
         assert silences(door(parser).read(server.endpoint, [("PING",)] * 2, deadline=soon()))[1]
     assert silences(door(parser).read(closed_port(), [("PING",)], deadline=soon()))
     gc.collect()
+
+
+def test_a_door_apart_is_the_same_user_and_takes_nothing_that_was_begun(parser: type[Any]) -> None:
+    with odd_server(speaker(lambda words: b"+OK\r\n" if words[0] == "AUTH" else bulk(words[0]))) as server:
+        first = door(parser, Credentials("me", Secret(PASSWORD)))
+        first.names.learn(server.endpoint, "node.example")
+        assert list(first.begin([server.endpoint], [("INFO",)], soon())) == [server.endpoint]
+        apart = first.apart()
+        assert apart.names.of(server.endpoint) == ("node.example",)
+        assert (apart.credentials, apart.bounds) == (first.credentials, first.bounds)
+        assert apart.read(server.endpoint, [("PING",)], deadline=soon()) == ("PING",)
+        assert first.has_begun(server.endpoint)
+        assert first.read(server.endpoint, [("INFO",)], deadline=soon()) == ("INFO",)
+        first.drop()

@@ -7,7 +7,7 @@ from rcfail.change.preflight.case import Case, passed, places, warned
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.ballot import Vote, ballot, lists
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Known
+from rcfail.cluster.snapshot import Known, Node
 from rcfail.health.wording import called, counted
 
 _VOTES, _KNOWN, _FENCED = "votes", "known-as-replica", "fenced"
@@ -91,19 +91,22 @@ def known_as_replica(case: Case) -> Check:
     target, primary = case.target, case.primary
     voters = case.snapshot.electorate.voters
     views = case.snapshot.by_observer
-    knowing = [each for each in voters if each in views and lists(views[each].belief(target.node_id), primary.node_id)]
+    listing = [each for each in voters if each in views and lists(views[each].belief(target.node_id), primary.node_id)]
+    # Who lists it and would refuse it for another reason is no help: the same voters have to do both.
+    knowing = case.ballot.of(Vote.GIVEN) if case.graceful else tuple(listing)
     silent = [each for each in voters if each not in views or views[each].reply is None]
     needed = case.ballot.needed
-    text = f"{len(knowing)} of {counted(len(voters), 'voter')} list it as a replica of {called(primary)}"
-    mine = primary.node_id in knowing
+    text = f"{len(listing)} of {counted(len(voters), 'voter')} list it as a replica of {called(primary)}"
+    own = primary.view if primary.view is not None and primary.view.reply is not None else None
+    mine = own is not None and lists(own.belief(target.node_id), primary.node_id)
     if (mine or case.mode is Mode.TAKEOVER) and len(knowing) >= needed:
         return passed(_KNOWN, text)
-    if primary.node_id not in silent and not mine:
+    if own is not None and not mine:
         text = f"{called(primary)} has not heard yet that it is its replica, and would not obey it"
     hint = "A demotion is known to all within some 15 s: try again then."
     if case.mode is Mode.TAKEOVER:
         return warned(_KNOWN, text)
-    sure = (mine or primary.node_id in silent) and len(knowing) + len(silent) >= needed
+    sure = (mine or own is None) and len(knowing) + len(silent) >= needed
     return case.check(_KNOWN, CheckVerdict.UNKNOWN if sure else CheckVerdict.FAIL, text, hint="" if sure else hint)
 
 
@@ -116,8 +119,13 @@ def fenced(case: Case) -> Check:
     lost = places(case.snapshot, seen.lost)
     if not seen.lost:
         return passed(_FENCED, "no voter is lost")
-    serving = [each for each in seen.lost if case.snapshot.nodes[each].view is not None]
-    answers = f"; {places(case.snapshot, tuple(serving))} answer us, and are not stopped" if serving else ""
+    answering = [each for each in seen.lost if case.snapshot.nodes[each].view is not None]
+    serving = tuple(each for each in answering if _serves(case.snapshot.nodes[each]))
+    if serving:
+        text = f"{places(case.snapshot, serving)} are beyond the target's hearing, answer us, and serve their slots: "
+        text += "they are not stopped, and beside them a takeover would make two clusters of one"
+        return case.check(_FENCED, CheckVerdict.FAIL, text, hint="Mend the network between the two sides.")
+    answers = f"; {places(case.snapshot, tuple(answering))} answer us, and are not stopped" if answering else ""
     if not open_ones:
         text = f"no majority stands; a human says that all lost voters are stopped: {lost}{answers}"
         return case.check(_FENCED, CheckVerdict.FAIL, text, Override.FENCED, given=True)
@@ -126,6 +134,10 @@ def fenced(case: Case) -> Check:
     said = case.command(None, *_fencing(case, seen.lost))
     hint = f"Stop them or cut them off from their clients for certain, then say so: {said}"
     return case.check(_FENCED, CheckVerdict.FAIL, text, Override.FENCED, hint)
+
+
+def _serves(node: Node) -> bool:
+    return node.vitals is not None and node.vitals.cluster.state == "ok"
 
 
 def _unconfirmed(case: Case) -> tuple[NodeId, ...]:

@@ -163,7 +163,7 @@ def _place(snapshot: Snapshot, option: str, word: str) -> Match:
 
 def _owner(snapshot: Snapshot, slot: int) -> Node:
     if not 0 <= slot < SLOT_COUNT:
-        raise NotMeant(f"--slot {slot}: there is no such slot", f"Slots are 0 to {SLOT_COUNT - 1}.")
+        raise NotMeant(f"there is no slot {slot}", f"Slots are 0 to {SLOT_COUNT - 1}.")
     part = next((each for each in snapshot.stretches if each.first <= slot <= each.last), None)
     owner = snapshot.node(part.owner) if part else None
     if owner is None:

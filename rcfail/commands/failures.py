@@ -46,7 +46,7 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
         if os.environ.get("RCFAIL_DEBUG"):
             _show_traceback(error, names)
     seen = error.observation if isinstance(error, NothingSeen) else None
-    if seen is not None and trouble.hint:
+    if trouble.hint and (seen is not None or _names_commands(error)):
         trouble = replace(trouble, hint=manner_of(given.settings()).fit(trouble.hint))
     return Outcome(
         command=command,
@@ -59,6 +59,13 @@ def failed(error: BaseException, given: Given, args: Sequence[str]) -> Outcome:
         errors=(trouble,),
         aside=error.help_page if isinstance(error, NoCommand) else "",
     )
+
+
+def _names_commands(error: BaseException) -> bool:
+    """Whether its hint holds commands for this cluster. It was seen, so that the settings can be read."""
+    from rcfail.change.target import CannotMove, NotMeant
+
+    return isinstance(error, (NotMeant, CannotMove))
 
 
 def _meant(seen: Observation | None, given: Given) -> ClusterName:

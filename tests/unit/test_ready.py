@@ -372,7 +372,7 @@ def test_words_that_name_no_shard() -> None:
     world["a1"].primary = None
     with pytest.raises(NotMeant, match="nowhere is no node, host or zone"):
         meant_shards(world.snapshot(), ["nowhere"])
-    with pytest.raises(NotMeant, match="no such slot"):
+    with pytest.raises(NotMeant, match="there is no slot 16384"):
         meant_shards(world.snapshot(), ["slot:16384"])
     with pytest.raises(CannotMove, match="a100 is in no shard that owns slots"):
         meant_shards(world.snapshot(), ["a100"])

@@ -115,7 +115,7 @@ def test_a_node_and_a_slot_cannot_both_be_named() -> None:
 
 @pytest.mark.parametrize("slot", [-1, 16384, 10**9])
 def test_a_slot_that_does_not_exist(slot: int) -> None:
-    with pytest.raises(NotMeant, match="there is no such slot"):
+    with pytest.raises(NotMeant, match="there is no slot"):
         aimed(World.of(3, 1).snapshot(), None, slot)
 
 

@@ -9,16 +9,16 @@ from typing import Any
 from rcfail.change.felt import limit_passed
 from rcfail.change.loss import risk_text
 from rcfail.change.mover import Judged
+from rcfail.change.pause import graceful_pause_ms
+from rcfail.change.request import Mode
 from rcfail.change.run import StepOutcome, StepRun
 from rcfail.change.told import Told, Turn
-from rcfail.health.wording import called, counted, size
+from rcfail.health.wording import called, counted, duration, size
 from rcfail.render.canary_lines import canary_data, canary_lines
 from rcfail.render.candidates_page import candidates_page
 from rcfail.render.failover_json import candidates_data, change_data
-from rcfail.render.failover_page import checks_page, done_page, plan_page
-from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
-
-_LABEL = 6
+from rcfail.render.failover_page import checks_page, done_page, labelled, plan_page, sentence
+from rcfail.render.lines import EMPTY, Line, Span, Style, line, wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,22 @@ def answer_page(told: Told, width: int) -> Iterator[Line]:
     yield from checks_page(told.found.checks, width)
 
 
-def consent_page(found: Judged, width: int) -> Iterator[Line]:
+def consent_page(told: Told, width: int) -> Iterator[Line]:
     """What is shown before it is asked for a yes: what will happen, what can be lost, what to mind."""
-    yield from plan_page(found.seen.snapshot, found.plan, width)
-    yield from _risk(found, width)
+    if told.found is None:
+        return
+    yield from plan_page(told.snapshot, told.found.plan, width)
+    yield from _risk(told.found, width)
+    yield from _others(told, width)
     yield EMPTY
-    yield from checks_page(found.checks, width, passed=False)
+    yield from checks_page(told.found.checks, width, passed=False)
+
+
+def intent_page(told: Told, width: int) -> Iterator[Line]:
+    """What is told before the send where nobody is asked."""
+    for step in told.found.plan.steps if told.found is not None else ():
+        chosen = f"; it was chosen out of {counted(len(told.others), 'replica')}" if told.others else ""
+        yield from labelled("plan", f"{sentence(told.snapshot, step)}{chosen}", width)
 
 
 def _head(told: Told, found: Judged, width: int) -> Iterator[Line]:
@@ -94,15 +104,18 @@ def _others(told: Told, width: int) -> Iterator[Line]:
 
 
 def _risk(found: Judged, width: int) -> Iterator[Line]:
-    text = f"can be lost: {risk_text(found.seen, found.request, found.at_risk_bytes)}"
-    yield from wrapped(text, width, first=line(" " * _LABEL), indent=_LABEL)
+    yield from labelled("", f"can be lost: {risk_text(found.seen, found.request, found.at_risk_bytes)}", width)
+    if found.request.mode is Mode.GRACEFUL:
+        least, most = graceful_pause_ms(found.seen, found.request.target)
+        span_text = duration(most) if least == most else f"{duration(least)} to {duration(most)}"
+        yield from labelled("", f"writes wait meanwhile: {span_text}, as it looks now", width)
 
 
 def _ran(told: Told, run: StepRun, width: int) -> Iterator[Line]:
     yield from done_page(told.snapshot, (run,), width)
     if not run.sent:
         return
-    yield from _labelled("loss", _lost(run), width)
+    yield from labelled("loss", _lost(run), width)
     if told.felt is not None:
         yield from canary_lines(told.felt, width)
 
@@ -112,15 +125,11 @@ def _lost(run: StepRun) -> str:
     how = f" ({loss.how})" if loss.how else ""
     if loss.lost_bytes is not None:
         return f"{size(loss.lost_bytes) if loss.lost_bytes else 'nothing'} of the old primary's stream was lost{how}"
-    if run.outcome is StepOutcome.NOT_DONE:
+    if run.outcome is StepOutcome.NOT_DONE and run.new_primary is None:
         return "nothing was moved, so nothing was lost by it"
     if loss.lost_bytes_at_least:
         return f"at least {size(loss.lost_bytes_at_least)} of the old primary's stream were lost{how}"
     return f"how much was lost could not be read{how}"
-
-
-def _labelled(label: str, text: str, width: int) -> Iterator[Line]:
-    yield from wrapped(text, width, first=line(span(f"{label:<{_LABEL}}", Style.DIM)), indent=_LABEL)
 
 
 def failover_data(told: Told) -> Mapping[str, Any]:

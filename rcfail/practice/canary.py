@@ -16,9 +16,10 @@ from rcfail.change.felt import CanaryResult
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.keyslot import tag_within
 from rcfail.cluster.nouns import NodeId, SlotRange
-from rcfail.practice.canary_client import Client, Members, kind_of, members_of
+from rcfail.practice.canary_client import Client, Members, members_of
+from rcfail.practice.canary_hand import READY_S, Hand
 from rcfail.practice.canary_keys import MOST_KEYS, TTL_S, Keys, evicted
-from rcfail.practice.tally import Fate, Gap, Successes, Tally, Write, tally
+from rcfail.practice.tally import Fate, Gap, Tally, Write, tally
 from rcfail.wire.refusals import Refusal, RefusalKind
 
 if TYPE_CHECKING:
@@ -29,48 +30,11 @@ if TYPE_CHECKING:
 PACE_S = 0.005
 """From the begin of one try to the next: 200 a second, so a gap is known to some 5 ms."""
 
-READY_S = 3.0
-"""How long the first write and the first read may take, before the shard does not serve this client."""
-
 _FINAL_S = 8.0
 _SHORT_S = 1.0  # where nobody waits for the figures, or who is asked could not be read just before
 _LOOK_S = 0.02
 _SHOWN = 5
 _MISSING = "missing"  # a read was answered, and the acknowledged key was not there
-_FOR_GOOD = frozenset({RefusalKind.NOT_PERMITTED, RefusalKind.AUTH_REFUSED})
-
-
-class _Hand:
-    """What one of the two threads met. `refused` is its last answer that was no success."""
-
-    def __init__(self, client: Client, started_s: float) -> None:
-        self.client = client
-        self._started_s = started_s
-        self.successes = Successes()
-        self.first = threading.Event()
-        self.ended = threading.Event()
-        self.refused: Refusal | None = None
-
-    def note(self, reply: Reply, now_s: float) -> bool:
-        """Whether it was a success."""
-        if isinstance(reply, Refusal):
-            self.refused = reply
-            return False
-        if not self.first.is_set() and now_s - self._started_s > READY_S:
-            self.successes = Successes(self._started_s)  # nobody called it ready: the time until now was a gap too
-        self.successes.add(now_s)
-        self.first.set()
-        return True
-
-    @property
-    def is_shut_out(self) -> bool:
-        """It would get no other answer however often it asks."""
-        return not self.first.is_set() and self.refused is not None and self.refused.kind in _FOR_GOOD
-
-    @property
-    def why_not(self) -> str:
-        said = self.refused
-        return "no answer came yet" if said is None else said.text or kind_of(said)
 
 
 class Canary:
@@ -101,7 +65,7 @@ class Canary:
         self._can_write = bool(slots)
         self._over = threading.Event()
         self._ended_s = 0.0
-        self._hands: tuple[_Hand, _Hand] | None = None
+        self._hands: tuple[Hand, Hand] | None = None
         self._result: CanaryResult | None = None
         self.unready = ""
 
@@ -133,7 +97,7 @@ class Canary:
             self.unready = "the shard has no slot to write to"
             return self.unready
         started_s = self._clock.monotonic_s()
-        writer, reader = (_Hand(Client(self._door, self._members, self._primary), started_s) for _ in range(2))
+        writer, reader = (Hand(Client(self._door, self._members, self._primary), started_s) for _ in range(2))
         self._hands = (writer, reader)
         for hand, turn, name in ((writer, self._write, "canary writer"), (reader, self._read, "canary reader")):
             threading.Thread(target=self._go_on, args=(hand, turn), name=name, daemon=True).start()
@@ -157,7 +121,7 @@ class Canary:
         self._end_load(self._hands, 2 * self._hands[0].client.longest_s)
         client = self._last_client(self._hands[0], owner)
         try:
-            self._result = self._judged(self._hands, client)
+            self._result = self._judged(self._hands, client, owner)
         finally:
             client.close()
 
@@ -173,7 +137,7 @@ class Canary:
             client.close()
         self._result = CanaryResult(left=left, ttl_s=TTL_S, unready=self.unready, why="the change was broken off")
 
-    def _end_load(self, hands: tuple[_Hand, _Hand], within_s: float) -> None:
+    def _end_load(self, hands: tuple[Hand, Hand], within_s: float) -> None:
         self._over.set()
         ends = Deadline.after(within_s, self._clock)
         for hand in hands:
@@ -184,7 +148,7 @@ class Canary:
         self.stop()
         return self._result or CanaryResult(unready=self.unready, why=self.unready, ttl_s=TTL_S)
 
-    def _go_on(self, hand: _Hand, turn: Callable[[_Hand], bool]) -> None:
+    def _go_on(self, hand: Hand, turn: Callable[[Hand], bool]) -> None:
         """One turn after the other, each begun `pace_s` after the one before, or at once after a redirection."""
         moved = False
         try:
@@ -199,7 +163,7 @@ class Canary:
             hand.client.close()
             hand.ended.set()
 
-    def _write(self, hand: _Hand) -> bool:
+    def _write(self, hand: Hand) -> bool:
         keys = self._keys
         number = keys.count + 1
         key = keys.key_of(number)
@@ -211,7 +175,7 @@ class Canary:
             hand.client.change(("DEL", *outgrown))
         return done
 
-    def _read(self, hand: _Hand) -> bool:
+    def _read(self, hand: Hand) -> bool:
         key, acknowledged = self._keys.last, self._keys.noted[Fate.ACKNOWLEDGED]
         (reply,) = hand.client.read([("GET", key)])
         done = hand.note(reply, self._clock.monotonic_s())
@@ -219,19 +183,19 @@ class Canary:
             hand.client.kinds[_MISSING] += 1
         return done
 
-    def _last_client(self, writer: _Hand, owner: NodeId | None) -> Client:
+    def _last_client(self, writer: Hand, owner: NodeId | None) -> Client:
         if owner is None:
             return Client(self._door, self._members, writer.client.at)
         place = self._members.places.get(owner)
         return Client(self._door, Members({owner: place} if place else {}, {}), owner)
 
-    def _judged(self, hands: tuple[_Hand, _Hand], client: Client) -> CanaryResult:
+    def _judged(self, hands: tuple[Hand, Hand], client: Client, owner: NodeId | None) -> CanaryResult:
         writer, reader = hands
         written = self._keys.writes(self._clock.monotonic_s())
         found = self._keys.look_for(written, client, Deadline.after(_FINAL_S, self._clock))
         counted = tally(written, found.numbers)
         left = self._keys.remove(client, Deadline.after(_SHORT_S if found.why else _FINAL_S, self._clock))
-        doubt = self._doubt(counted, found.why)
+        doubt = self._doubt(counted, found.why, "" if owner else self._rivals(client.at))
         write_gap, read_gap = (hand.successes.longest(self._ended_s) for hand in (writer, reader))
         noted = self._keys.noted
         return CanaryResult(
@@ -253,7 +217,7 @@ class Canary:
             why=doubt,
         )
 
-    def _doubt(self, counted: Tally, why_unread: str) -> str:
+    def _doubt(self, counted: Tally, why_unread: str, rivals: str) -> str:
         """Why the number of lost writes cannot be told, else ""."""
         if not counted.acknowledged and not why_unread:
             return self.unready or "no write of the canary was acknowledged"
@@ -261,15 +225,29 @@ class Canary:
         if why_unread:
             some = "not all canary keys" if counted.acknowledged else "no canary key"
             return f"{some} could be looked for ({why_unread}){gone}"
+        if rivals:
+            return f"{rivals}{gone}"
         if counted.lost and (dropped := self._evicted()):
             return f"{counted.lost} of {counted.acknowledged} are gone, but the shard has evicted {dropped} keys"
         return ""
 
+    def _rivals(self, asked: NodeId) -> str:
+        """Whether another member serves the keys as well, as an old primary does that was cut off a moment ago."""
+        for node_id, client in self._each_member():
+            served = node_id != asked and not isinstance(client.read([("GET", self._keys.last)])[0], Refusal)
+            client.close()
+            if served:
+                return f"{asked[:8]} and {node_id[:8]} both serve the shard"
+        return ""
+
+    def _each_member(self) -> Iterator[tuple[NodeId, Client]]:
+        for node_id, place in self._members.places.items():
+            yield node_id, Client(self._door, Members({node_id: place}, {}), node_id)
+
     def _evicted(self) -> int:
         """Keys with an end of their own are the first to be evicted by the volatile policies (evict.c)."""
         total = 0
-        for node_id, place in self._members.places.items():
-            client = Client(self._door, Members({node_id: place}, {}), node_id)
+        for _, client in self._each_member():
             total += evicted(client) or 0
             client.close()
         return total

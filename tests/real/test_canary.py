@@ -218,6 +218,22 @@ def test_what_was_written_to_a_primary_that_was_cut_off_is_lost(
     assert "CLUSTERDOWN" in dict(felt.errors), felt
 
 
+@needs_firewall
+def test_of_two_that_serve_one_shard_neither_is_believed(lab: LabMaker) -> None:
+    """A takeover beside a primary that was just cut off; nobody says who shall count."""
+    one = shard_of(lab(node_timeout_ms=15_000))
+    with one.canary() as canary:
+        one.until_written()
+        one.lab.partition("n1")
+        one.until_written()
+        one.lab.say(one.target, "CLUSTER", "FAILOVER", "TAKEOVER")
+        one.lab.wait(lambda: one.leads(one.target), "the takeover")
+        canary.stop()
+    felt = canary.result()
+    assert (felt.lost, felt.checked > 0) == (None, True), felt
+    assert "both serve the shard" in felt.why
+
+
 @every_server
 def test_a_primary_that_pauses_longer_than_a_client_waits(lab: LabMaker) -> None:
     """The write that got no answer is unknown and not repeated; the end of the pause is felt at once all the same."""

@@ -146,3 +146,16 @@ def test_nobody_promoted_is_no_loss_of_nothing(lab: LabMaker) -> None:
     made = lab()
     with sampler(made, Mode.FORCE) as sampled:
         assert sampled.loss((0, 10)) == Loss((0, 10), None, None, "no new primary was seen")
+
+
+@every_server
+def test_whoever_is_promoted_instead_is_counted_from(lab: LabMaker) -> None:
+    """The target was asked for, and its sibling became primary: what that one took over is what counts."""
+    made = lab(replicas=2, conf=NO_PINGS)
+    sibling = made.replicas_of("n1")[1]
+    with writing(made, "n1") as writer, sampler(made, Mode.FORCE) as sampled:
+        made.say(sibling, "CLUSTER", "FAILOVER", "TAKEOVER")
+        made.wait(lambda: is_primary(made, sibling.name) and follows(made, "n1"), "n1 follows", 60)
+        loss = sampled.loss(None)
+        truth = gone(made, writer, sibling.name)
+    assert loss.lost_bytes == truth, loss

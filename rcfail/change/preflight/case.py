@@ -44,7 +44,15 @@ class Case:
 
     @property
     def primary_dead(self) -> bool:
-        return self.primary.alive is Known.NO
+        """It is silent to us, and not well for most of those that tell of it: a flag of one node alone may be left
+        over from a failure that is past (clearNodeFailureIfNeeded waits before it takes it away).
+        """
+        node = self.primary
+        if node.alive is not Known.NO or "noaddr" in node.flags:
+            return node.alive is Known.NO
+        flagged = len({*node.suspected_by, *node.failed_by})
+        listing = sum(len(each.observers) for each in self.snapshot.groups) - len(node.unknown_to)
+        return 2 * flagged >= listing
 
     @property
     def shard(self) -> Shard | None:

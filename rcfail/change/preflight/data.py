@@ -84,7 +84,7 @@ def _worth_it(case: Case, vitals: Vitals) -> Check:
 
 def _was_linked(case: Case, said: Replication) -> bool:
     """A link that was up and is down since its primary died: an empty shard that nobody wrote to looks so too."""
-    return case.primary.alive is Known.NO and said.link_down_since_s is not None and said.link_down_since_s >= 0
+    return case.primary_dead and said.link_down_since_s is not None and said.link_down_since_s >= 0
 
 
 def _by_age(case: Case, said: Replication, keys: int) -> Check:

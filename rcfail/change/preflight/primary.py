@@ -30,7 +30,7 @@ class Standing(StrEnum):
 def standing(case: Case) -> Standing:
     """Serving is: alive, not loading, and cluster_state ok in its own view."""
     primary = case.primary
-    if primary.alive is Known.NO:
+    if case.primary_dead:
         return Standing.DEAD
     if primary.view is None:
         return Standing.HIDDEN if primary.alive is Known.YES else Standing.UNSEEN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -41,9 +41,9 @@ PATIENCE_S = 0.02
 """For so long a look waits for who is asked in it. Servers that write nodes.conf answer later, and count then."""
 
 LOOK_S = 2.0
-_FAST_S, _MEDIUM_S, _SLOW_S = 0.02, 0.05, 0.2
-_BRIEFLY_S = 0.002
-_EAGER_S = 0.5
+_FAST_S, _MEDIUM_S, _SLOW_S, _BRIEFLY_S = 0.02, 0.05, 0.2, 0.002
+_EAGER_S, _FAST_FOR_S, _MEDIUM_UNTIL_S = 0.5, 2.0, 5.0
+"""After the last news, in seconds: how long looks follow without a pause, every 20 ms, and every 50 ms."""
 
 
 class Follower:
@@ -74,9 +74,11 @@ class Follower:
         shard = snapshot.shard_of(step.primary)
         replicas = shard.replica_ids if shard else ()
         self._siblings = tuple(each for each in replicas if each != step.target)
-        self._questions = dict(self._asked())
+        self._members = (step.target, step.primary, *self._siblings)
+        self._questions = self._asked()
         self._chorus = Chorus(door)
         self._words: Words = {}
+        self._all_answered = False
         self._before: Words = {}
         self._prepared_s = clock.monotonic_s()
         self._trail: Trail | None = None
@@ -137,7 +139,6 @@ class Follower:
     def _asked(self) -> dict[Endpoint, tuple[Command, ...]]:
         """What each node is asked in each look."""
         step = self._step
-        members = {step.target, step.primary, *self._siblings}
         primary = self._snapshot.node(step.primary)
         # Only servers that know the field are asked for it (paused_reason, Valkey from 8.1).
         tells = primary is not None and primary.vitals is not None and primary.vitals.server.paused_reason != ""
@@ -145,7 +146,7 @@ class Follower:
             place: (
                 _NODES,
                 _CLUSTER,
-                *((_STREAM,) if node_id in members else ()),
+                *((_STREAM,) if node_id in self._members else ()),
                 *((_CLIENTS,) if node_id == step.primary and tells else ()),
             )
             for node_id, place in self._places.items()
@@ -179,22 +180,26 @@ class Follower:
             self._witness(moment)
         followed = trail.ended()
         if followed is None:
-            took_s = self._clock.monotonic_s() - began_s
-            self._clock.sleep(max(_BRIEFLY_S, self._pace_s(trail, took_s) - took_s))
+            self._rest(trail, self._clock.monotonic_s() - began_s)
         return followed
 
-    def _pace_s(self, trail: Trail, took_s: float) -> float:
-        """From the beginning of a look to that of the next: fast after the send, and after whatever happened.
+    def _rest(self, trail: Trail, took_s: float) -> None:
+        """Fast after the send, and after whatever happened.
 
         Where a look is quick the next follows sooner; at most half of a core is used, but for the moment between the
         promotion and its last proof.
         """
         quiet_s = (self._elapsed_ms() - trail.news_ms) / 1000
-        if trail.promoted_ms is not None and quiet_s < _EAGER_S:
-            return 0.0
-        if quiet_s < 2:
-            return min(_FAST_S, 2 * took_s + _BRIEFLY_S)
-        return _MEDIUM_S if quiet_s < 5 else _SLOW_S
+        eager = trail.promoted_ms is not None and quiet_s < _EAGER_S
+        if eager and self._all_answered:
+            return
+        if eager:
+            pace_s = 0.0
+        elif quiet_s < _FAST_FOR_S:
+            pace_s = min(_FAST_S, 2 * took_s + _BRIEFLY_S)
+        else:
+            pace_s = _MEDIUM_S if quiet_s < _MEDIUM_UNTIL_S else _SLOW_S
+        self._clock.sleep(max(_BRIEFLY_S, pace_s - took_s))
 
     def _elapsed_ms(self) -> int:
         return round((self._clock.monotonic_s() - self._sent_s) * 1000)
@@ -204,6 +209,7 @@ class Follower:
         asked = {place for node_id, place in self._places.items() if wanted is None or node_id in wanted}
         questions = {place: commands for place, commands in self._questions.items() if place in asked}
         heard = self._chorus.ask(questions, PATIENCE_S)
+        self._all_answered = all(each is not None for each in heard.values())
         last = self._words
         self._words = {
             node_id: self._word(node_id, heard.get(place), last.get(node_id)) for node_id, place in self._places.items()
@@ -218,9 +224,9 @@ class Follower:
         nodes = said.get(_NODES)
         if isinstance(nodes, Refusal) and nodes.kind is not RefusalKind.LOADING:
             return Word(silence=nodes.text or str(nodes.kind))
-        reply = self._reader.read(nodes) if isinstance(nodes, str) else None
-        if reply is not None and node_id not in reply.myself:
+        if isinstance(nodes, str) and "myself" not in _line(nodes, node_id):
             return Word(silence="another node answers at its address")
+        reply = self._reader.read(_excerpt(nodes, self._members)) if isinstance(nodes, str) else None
         return Word(
             table=reply.table if reply else None,
             info=_text(said.get(_STREAM)),
@@ -232,6 +238,18 @@ class Follower:
     def _name(self, node_id: NodeId) -> str:
         node = self._snapshot.node(node_id)
         return called(node) if node else f"node {node_id[:8]}"
+
+
+def _excerpt(table: str, ids: Iterable[NodeId]) -> str:
+    """The lines of these nodes: of fifty views of fifty nodes the rest is not looked at, and takes time to read."""
+    return "".join([f"{line}\n" for each in ids if (line := _line(table, each))])
+
+
+def _line(table: str, node_id: NodeId) -> str:
+    at = 0 if table.startswith(node_id) else table.find(f"\n{node_id}") + 1
+    end = table.find("\n", at)
+    line = table[at:] if end < 0 else table[at:end]
+    return line if line.startswith(node_id) else ""
 
 
 def _text(reply: Reply) -> str:

@@ -114,10 +114,10 @@ def _places(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> 
 
 
 def place_options(command: F) -> F:
-    """PLACE, --host, --zone: they come in as `places, hosts, zones`."""
+    """PLACE, --host, --zone: they come in as `places, hosts, zone_rules`."""
     zone = click.option(
         "--zone",
-        "zones",
+        "zone_rules",
         multiple=True,
         metavar="ZONE",
         callback=_places,
@@ -129,5 +129,5 @@ def place_options(command: F) -> F:
 
 def words_of(flags: Mapping[str, Any]) -> tuple[str, ...]:
     """The places as words that mean one thing."""
-    hosts, zones = (f"host:{each}" for each in flags["hosts"]), (f"zone:{each}" for each in flags["zones"])
+    hosts, zones = (f"host:{each}" for each in flags["hosts"]), (f"zone:{each}" for each in flags["zone_rules"])
     return (*flags["places"], *hosts, *zones)

@@ -25,6 +25,8 @@ from rcfail.render.words import place, ranges, severity_style
 MOST_SHARDS = 6
 """Good shards are told in full up to so many; of more, in a row each."""
 MOST_BAD = 20
+MOST_ROWS = 20
+"""The others are counted: nothing is wrong with them."""
 
 _LABEL = len("candidate  ")
 _ANSWERS = {Answer.YES: Style.GOOD, Answer.CONSENT: Style.WARN, Answer.NO: Style.BAD, Answer.UNKNOWN: Style.WARN}
@@ -102,10 +104,12 @@ def _rows(ready: Readiness, good: list[ShardReady], width: int) -> Iterator[Line
     head = line(Span(f"{counted(len(good), 'shard')} ready", Style.HEAD), "; ")
     told = "primary -> candidate; how long writes would wait; in full: --all"
     yield from wrapped(told, width, first=head, indent=2, style=Style.DIM)
-    for shard in good:
+    for shard in good[:MOST_ROWS]:
         best = shard.graceful.candidate
         target = place(ready.snapshot.nodes[best.node_id]) if best else "nobody"
         name = place(ready.snapshot.nodes[shard.primary])
         longest = f"; {between(shard.pause_ms)}" if shard.pause_ms else ""
         text = f"{ranges(shard.slots, 2)}: {name} -> {target}{longest}"
         yield from wrapped(text, width, first=line("  ", Span("OK", Style.GOOD), "  "), indent=6)
+    if len(good) > MOST_ROWS:
+        yield from wrapped(f"and {len(good) - MOST_ROWS} more", width, first=line("  "), indent=2, style=Style.DIM)

@@ -263,6 +263,13 @@ def test_a_large_cluster_is_told_in_rows(judge: Judge) -> None:
     assert page(ready, show_all=True).count("graceful ") >= 12
 
 
+def test_of_very_many_good_shards_some_are_shown(judge: Judge) -> None:
+    text = page(judge(World.of(30, 1)))
+    assert text.count("  OK  ") == 20
+    assert "and 10 more" in text
+    assert text.startswith("OK  all 30 shards are ready")
+
+
 def test_the_next_commands_reach_the_same_cluster(judge: Judge) -> None:
     text = " ".join(page(judge(two_dead(), LOST), manner=Manner("-c prod", "")).split())
     assert "rcfail failover -c prod 127.50.2.1:8000 --takeover --dry-run" in text

@@ -275,6 +275,43 @@ def test_the_next_commands_reach_the_same_cluster(judge: Judge) -> None:
     assert "rcfail failover -c prod 127.50.2.1:8000 --takeover --dry-run" in text
 
 
+def as_checked(world: World) -> Readiness:
+    found = ready_outcome(world).readiness
+    assert found is not None
+    return found
+
+
+def yeses(ready: Readiness) -> set[tuple[NodeId, str]]:
+    """What would be sent, in which shard and mode, and which crashes are survived."""
+    modes = {
+        (each.primary, mode.mode.value) for each in ready.shards for mode in each.modes if mode.answer is Answer.YES
+    }
+    return modes | {(each.primary, "crash") for each in ready.shards if each.survives_crash is Known.YES}
+
+
+ORDER = (Verdict.OK, Verdict.WARNING, Verdict.UNKNOWN, Verdict.CRITICAL)
+
+
+@pytest.mark.parametrize("make", [lambda: World.of(3, 1), lambda: World.of(3, 2), dead_replica, dead_primary, two_dead])
+@pytest.mark.parametrize("silent", ["a", "a1", "b", "b1", "c", "c1"])
+def test_a_silence_in_place_of_a_view_adds_no_yes_and_never_makes_it_ok(make: Callable[[], World], silent: str) -> None:
+    """With the real checks: what is not seen is not taken to be well."""
+    before = as_checked(make())
+    world = make()
+    world[silent].silence = world[silent].silence or SilenceReason.CONNECT_TIMEOUT
+    after = as_checked(world)
+    assert yeses(after) <= yeses(before)
+    if before.verdict is not Verdict.OK:
+        assert after.verdict is not Verdict.OK
+    of_shard = next(each for each in after.shards if silent[0] * 40 == each.primary)
+    if len(make().members) == 6:
+        assert of_shard.verdict is not Verdict.OK, "its only replica, or its primary, is not seen"
+
+
+def test_a_healthy_world_is_ready_for_the_real_checks() -> None:
+    assert as_checked(World.of(3, 1)).verdict is Verdict.OK
+
+
 READY = {"summary", "quorum", "slots_unowned", "findings", "shards_total", "shards"}
 QUORUM = {"voters", "standing", "needed", "answer"}
 SHARD = {

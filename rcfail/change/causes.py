@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rcfail.change.request import Mode
 from rcfail.change.verify import NOTHING, Cast, Name, Word, Words
-from rcfail.cluster.nouns import NodeId, Role
-from rcfail.health.wording import counted, duration, listing
+from rcfail.cluster.nouns import Endpoint, NodeId, Role
+from rcfail.health.wording import counted, duration, listing, rcfail
 
 SENT_REQUEST, GOT_REQUEST = "mfstart_sent", "mfstart_received"
 ASKED, HEARD_ASK = "auth-req_sent", "auth-req_received"
@@ -41,7 +41,8 @@ class Terms:
 
     `cooldown_ms` is for how long a node that stood for election cannot stand again, 0 where it always can; `stood_ms`
     is how long before the send the target last stood, as far as that was written down. `voters` are all primaries with
-    slots, and `needed` a majority of them. `prepared_ms` is how long before the send everything was looked at.
+    slots, and `needed` a majority of them. `prepared_ms` is how long before the send everything was looked at. A next
+    command can begin at `seed`.
     """
 
     voters: tuple[NodeId, ...]
@@ -49,6 +50,7 @@ class Terms:
     cooldown_ms: int = 0
     stood_ms: int | None = None
     prepared_ms: int = 0
+    seed: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def _target(attempt: Attempt) -> str:
 def _of_target(attempt: Attempt) -> Iterator[Cause]:
     word, step = attempt.target, attempt.cast.step
     if word.silence:
-        hint = "See what became of it first. The shard is served by who served it before."
+        hint = f"See what became of it, and who serves the shard: {rcfail('health', attempt.terms.seed)}"
         yield Cause(f"{_target(attempt)} is silent since the send: {word.silence}", hint)
         return
     own = word.belief(step.target)
@@ -141,7 +143,10 @@ def _stale(attempt: Attempt, epoch: int) -> Cause:
     7.0.3 then gives it no new epoch (clusterBumpConfigEpochWithoutConsensus), and nobody else takes its word.
     """
     text = f"{_target(attempt)} claims the slots in epoch {epoch}, which is not above {attempt.cast.step.epoch}"
-    return Cause(f"{text}: the others do not take its word", "Look at who owns the slots now: rcfail views.")
+    return Cause(
+        f"{text}: the others do not take its word",
+        f"Look at who owns the slots now: {rcfail('health', attempt.terms.seed)}",
+    )
 
 
 def _old_votes(attempt: Attempt, epoch: int) -> Cause:
@@ -168,7 +173,7 @@ def _votes(attempt: Attempt) -> Cause:
     notes += [f"voted no: {_names(attempt, mute)}{_denial(attempt, mute)}"] if mute else []
     why = "; ".join((said, *notes))
     if len(terms.voters) - len(silent) - len(deaf) < terms.needed:
-        return Cause(why, "Too few voters can be reached by it: bring them back; without them only takeover can work.")
+        return Cause(why, "Too few voters can be reached by it: bring them back. Without them only takeover can work.")
     asked_ms = attempt.traces.asked_at_ms or 0
     return _again(why, max(0, terms.cooldown_ms - (attempt.now_ms - asked_ms)))
 
@@ -197,11 +202,11 @@ def _of_request(attempt: Attempt) -> Iterator[Cause]:
         yield Cause(f"{primary} did not react: {attempt.primary.silence or 'it did not answer'}", hint)
     elif traces.listed is False:
         why = f"{primary} ignored the request: it did not list {_target(attempt)} as its replica yet"
-        yield Cause(why, "Again when all views know the last change: rcfail wait settled.")
+        yield Cause(why, f"Again when all views know the last change: {rcfail('wait', attempt.terms.seed, 'settled')}")
     elif attempt.counted(step.target, SENT_REQUEST) == 0:
         yield Cause(f"{_target(attempt)} sent no request to {primary}: it has no bus connection to it")
     elif attempt.counted(step.primary, GOT_REQUEST) == 0:
-        hint = "The bus port must be open both ways: rcfail views shows who hears whom."
+        hint = f"The bus port must be open both ways. Who hears whom: {rcfail('views', attempt.terms.seed)}"
         yield Cause(f"the request of {_target(attempt)} did not reach {primary} on the cluster bus", hint)
 
 
@@ -211,7 +216,7 @@ def _of_offsets(attempt: Attempt) -> Iterator[Cause]:
         return
     if attempt.traces.link_down or attempt.target.vitals.replication.link_up is False:
         why = f"the offsets never met: the link of {_target(attempt)} to its primary is down"
-        yield Cause(why, "Mend the link first: rcfail health says what is wrong with it.")
+        yield Cause(why, f"Mend the link first. What is wrong with it: {rcfail('health', attempt.terms.seed)}")
         return
     have, want = attempt.target.vitals.replication.own_offset, attempt.primary.vitals.replication.primary_offset
     if have is not None and want is not None and have != want:

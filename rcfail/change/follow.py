@@ -9,9 +9,10 @@ from typing import Self
 
 from rcfail.change.causes import Terms
 from rcfail.change.clues import Clues
+from rcfail.change.followed import Answered, Followed
 from rcfail.change.plan import Step
 from rcfail.change.run import Moment
-from rcfail.change.trail import Answered, Followed, Trail
+from rcfail.change.trail import Trail
 from rcfail.change.verify import Cast, Word, Words
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.dialect import stands_again_after_ms, writes_pause_at_most_ms
@@ -20,7 +21,7 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.parse_nodes import NodesReader
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.vitals import Server
-from rcfail.health.wording import called
+from rcfail.health.wording import answering, called
 from rcfail.wire.chorus import Chorus, Heard
 from rcfail.wire.door import Door
 from rcfail.wire.packed import Command
@@ -166,6 +167,7 @@ class Follower:
             cooldown_ms=stands_again_after_ms(_server(target), _node_timeout_ms(target)),
             stood_ms=stood_ms,
             prepared_ms=prepared_ms,
+            seed=answering(self._snapshot, target.node_id),
         )
         config = primary.vitals.config if primary.vitals else None
         pause_ms = writes_pause_at_most_ms(_server(primary), config)

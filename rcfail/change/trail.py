@@ -6,44 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from rcfail.change.causes import SENT_REQUEST, Cause, why_not
-from rcfail.change.checks import Check
 from rcfail.change.clues import Clues
+from rcfail.change.followed import Answered, Followed
 from rcfail.change.moments import Event, claim, following, troubles
 from rcfail.change.plan import PROPAGATION_MS
 from rcfail.change.request import Mode
 from rcfail.change.run import Moment, StepOutcome
 from rcfail.change.verify import ARRIVED, NOTHING, Cast, Name, Stages, Standing, Word, Words, checks, covers, stages
 from rcfail.cluster.nouns import NodeId, Role
-from rcfail.health.wording import counted, duration, listing
+from rcfail.health.wording import counted, duration, listing, rcfail
 
 TIMES = 2
 """What is concluded has to show in so many rounds in a row. In a round everybody speaks once who is not silent."""
 
 EVERYBODY_MS = 200
 """So often everybody is asked, also while only some can tell of something new."""
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """How it ended; the fields are those of `StepRun`."""
-
-    outcome: StepOutcome
-    checks: tuple[Check, ...] = ()
-    timeline: tuple[Moment, ...] = ()
-    new_primary: NodeId | None = None
-    epoch_after: int | None = None
-    why: str = ""
-    hint: str = ""
-    ours: bool = True
-    retry_after_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What the server made of the command. `refused` is its error reply; `unanswered`: it may have been carried out."""
-
-    refused: str = ""
-    unanswered: bool = False
 
 
 @dataclass(slots=True)
@@ -162,11 +139,15 @@ class Trail:
             return self._incomplete(self._now)
         left_ms = self._attempt_over_ms() - self._at_ms
         why = f"{self._target} is not promoted so far, and can be for {duration(left_ms)} more"
-        return self._followed(StepOutcome.INDETERMINATE, Cause(why, "Look again then: rcfail health."))
+        return self._followed(StepOutcome.INDETERMINATE, Cause(why, f"Look again then: {self._health}"))
 
     @property
     def _target(self) -> str:
         return self.name(self.cast.step.target)
+
+    @property
+    def _health(self) -> str:
+        return rcfail("health", self.clues.terms.seed)
 
     def _word(self, node_id: NodeId) -> Word:
         return self.words.get(node_id, NOTHING)
@@ -270,7 +251,7 @@ class Trail:
         missing = "; ".join(found) or "not everybody was heard in two rounds in a row"
         since = f"it was promoted {duration(self._at_ms - (self.promoted_ms or 0))} ago"
         caveat = f"{self._caveat()}; " if not self._ours else ""
-        hint = "What is wrong with it: rcfail health. Until then the shard has a copy less, or views that differ."
+        hint = f"What is wrong with it: {self._health}"
         return self._followed(StepOutcome.INCOMPLETE, Cause(f"{caveat}{since}, and is not whole: {missing}", hint))
 
     def _taken_by_another(self) -> Followed:
@@ -293,7 +274,7 @@ class Trail:
         seen = self._now.seen if self._now else ()
         if target.silence and seen:
             why = f"{listing(map(self.name, seen))} list it as the owner, but {cause.why}"
-            return self._followed(StepOutcome.INCOMPLETE, Cause(why, "What is wrong with it: rcfail health."))
+            return self._followed(StepOutcome.INCOMPLETE, Cause(why, f"What is wrong with it: {self._health}"))
         return self._followed(StepOutcome.NOT_DONE, cause)
 
     def _others_tell(self, target: Word) -> bool:

@@ -18,6 +18,7 @@ from rcfail.clock import SYSTEM_CLOCK, Deadline
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health.finding import Thresholds
+from rcfail.practice.lab.access import Access, EndpointType
 from rcfail.practice.lab.register import NodeEntry
 from rcfail.rounds import look_until_settled
 from rcfail.session import open_door, open_sight
@@ -25,7 +26,7 @@ from rcfail.settings.load import Flags, load
 from rcfail.wire.door import Door
 from rcfail.wire.replies import Reply
 from tests.real.conftest import LabMaker
-from tests.real.servers import RunningLab
+from tests.real.servers import RunningLab, ServerUnderTest
 
 every_server = pytest.mark.every_server
 
@@ -36,10 +37,10 @@ class Watched:
     """One failover of a lab: prepared, sent as it is, followed. What was told is in `moments`."""
 
     def __init__(self, lab: RunningLab, target: NodeEntry, primary: NodeEntry, mode: Mode = Mode.GRACEFUL) -> None:
-        self.lab = lab
-        settings = load(Flags(seeds=(lab.seeds,)), {})
-        looked = look_until_settled(open_sight(settings, {}), Thresholds(), SYSTEM_CLOCK, Deadline.after(20))
-        self.door: Door = open_door(settings, {})
+        environment = lab.environment()
+        settings = load(Flags(), environment)
+        looked = look_until_settled(open_sight(settings, environment), Thresholds(), SYSTEM_CLOCK, Deadline.after(20))
+        self.door: Door = open_door(settings, environment)
         self.snapshot: Snapshot = looked.snapshot
         request = Request(NodeId(target.node_id), NodeId(primary.node_id), mode)
         self.step: Step = plan_failover(self.snapshot, request).steps[0]
@@ -118,6 +119,24 @@ def test_force_with_a_dead_primary(lab: LabMaker) -> None:
     verdicts = {each.code: each.verdict for each in followed.checks}
     assert verdicts["seen-by-all"] is CheckVerdict.PASS
     assert verdicts["old-primary"] is CheckVerdict.WARN, "it is gone, and nothing is expected of it"
+
+
+@every_server
+def test_takeover_without_a_majority(lab: LabMaker) -> None:
+    made = lab(node_timeout_ms=15000)
+    primary, target = made.node("n1"), made.replica_of("n1")
+    made.kill("n1", "n2")
+    followed = Watched(made, target, primary, Mode.TAKEOVER).go()
+    assert (followed.outcome, followed.ours, followed.new_primary) == (StepOutcome.DONE, True, target.node_id)
+    assert made.belief("n3", target).config_epoch == followed.epoch_after
+
+
+def test_over_tls_as_a_user(lab: LabMaker, tls_server: ServerUnderTest) -> None:
+    """Certificates are for host names, which the nodes announce."""
+    access = Access(tls=True, tls_only=True, user="operator", hostnames=True, endpoint_type=EndpointType.HOSTNAME)
+    made = lab(server=tls_server.path, access=access, hosts=6)
+    watched = Watched(made, made.replica_of("n1"), made.node("n1"))
+    assert watched.go().outcome is StepOutcome.DONE
 
 
 @every_server

@@ -41,6 +41,12 @@ class Given:
             value = (*self._values.get(name, ()), *value)
         self._values[name] = value
 
+    def zones_named(self) -> tuple[str, ...]:
+        """The values of --zone that label no node, taken out of it: a command about places is told of a zone so."""
+        said: tuple[str, ...] = self._values.get("zone_rules", ())
+        self._values["zone_rules"] = tuple(each for each in said if "=" in each)
+        return tuple(each for each in said if "=" not in each)
+
     @property
     def flags(self) -> Flags:
         return Flags(**self._values)

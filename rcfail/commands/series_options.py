@@ -15,7 +15,7 @@ from rcfail.change.site import Terms
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import change_options, overrides, tell
 from rcfail.commands.consent import insist_on_consent
-from rcfail.commands.options import Given, Verb, duration
+from rcfail.commands.options import Given, Verb, completed_by, duration
 from rcfail.commands.stopping import Stopping
 from rcfail.relocating import Ways, Wish
 from rcfail.render.facts import cluster_name
@@ -98,36 +98,33 @@ def outcome_of(command: str, settings: Settings, told: Relocation) -> Outcome:
 
 
 class PlacedVerb(Verb):
-    """A command with a --zone of its own, which names a place. PATTERN=ZONE there still tells where nodes are."""
+    """A command about places: the global --zone without a `=` names one. It comes in as `zones`."""
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        own = {name for param in self.params for name in param.opts}
-        return [each for each in super().get_params(ctx) if each in self.params or not own & set(each.opts)]
+    def invoke(self, ctx: click.Context) -> Any:
+        ctx.params["zones"] = ctx.ensure_object(Given).zones_named()
+        return super().invoke(ctx)
 
-
-def _places(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """What holds a `=` labels nodes, as everywhere; what does not names a zone."""
-    labels = tuple(each for each in values if "=" in each)
-    if labels:
-        ctx.ensure_object(Given).take("zone_rules", labels)
-    return tuple(each for each in values if "=" not in each)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Places"):
+            formatter.write_dl(
+                [
+                    ("PLACE", "A host, a zone or a node, as HOST, ZONE, ID or HOST:PORT."),
+                    ("--host HOST", "All nodes of this host; repeat it."),
+                    ("--zone ZONE", "All nodes of this zone; repeat it. As PATTERN=ZONE it labels nodes, see below."),
+                ]
+            )
+        super().format_options(ctx, formatter)
 
 
 def place_options(command: F) -> F:
-    """PLACE, --host, --zone: they come in as `places, hosts, zone_rules`."""
-    zone = click.option(
-        "--zone",
-        "zone_rules",
-        multiple=True,
-        metavar="ZONE",
-        callback=_places,
-        help="All nodes of this zone; repeat it. As PATTERN=ZONE it says which nodes are in a zone.",
+    """PLACE and --host: they come in as `places, hosts`."""
+    host = click.option("--host", "hosts", multiple=True, metavar="HOST", hidden=True)
+    return click.argument("places", nargs=-1, metavar="[PLACE]...", shell_complete=completed_by("members"))(
+        host(command)
     )
-    host = click.option("--host", "hosts", multiple=True, metavar="HOST", help="All nodes of this host; repeat it.")
-    return click.argument("places", nargs=-1, metavar="[PLACE]...")(host(zone(command)))
 
 
 def words_of(flags: Mapping[str, Any]) -> tuple[str, ...]:
     """The places as words that mean one thing."""
-    hosts, zones = (f"host:{each}" for each in flags["hosts"]), (f"zone:{each}" for each in flags["zone_rules"])
+    hosts, zones = (f"host:{each}" for each in flags["hosts"]), (f"zone:{each}" for each in flags["zones"])
     return (*flags["places"], *hosts, *zones)

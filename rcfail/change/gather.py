@@ -14,7 +14,7 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import Observation
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.cluster.zones import NO_LABELS, ZoneLabels
-from rcfail.wire.refusals import Refusal
+from rcfail.wire.refusals import Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from rcfail.wire.conversation import Conversation
@@ -76,7 +76,10 @@ def asked(
 def _ping(conversation: Conversation, clock: Clock) -> float | None:
     began_s = clock.monotonic_s()
     reply = conversation.read([("PING",)])[0]
-    return None if isinstance(reply, Refusal) else (clock.monotonic_s() - began_s) * 1000
+    took_ms = (clock.monotonic_s() - began_s) * 1000
+    # Whoever says that we may not ask is as quick as with PONG; one that is busy or loading does nothing else either.
+    quick = not isinstance(reply, Refusal) or reply.kind is RefusalKind.NOT_PERMITTED
+    return took_ms if quick else None
 
 
 def _connections(reply: Reply) -> tuple[ReplicaConnection, ...] | None:

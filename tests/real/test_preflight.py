@@ -152,7 +152,7 @@ def test_whom_the_operator_expects_has_to_be_the_primary(lab: LabMaker, tmp_path
 
 @every_server
 def test_a_frozen_primary_is_not_asked_to_pause(lab: LabMaker, tmp_path: Path) -> None:
-    one = lab(node_timeout_ms=LONG_MS)
+    one = lab(node_timeout_ms=8 * LONG_MS)
     target = one.replica_of("n1")
     one.freeze("n1")
     graceful = ask(one, tmp_path, target)

@@ -80,7 +80,7 @@ def drain(site: Site, words: Sequence[str], wish: Wish, ways: Ways) -> Relocatio
         turn = Turn.REFUSED if plan.stuck else Turn.ALLOWED if plan.moves else Turn.NOTHING
         name = named_places(seen.snapshot, words)
         goal, so = f"move every primary out of {name}", f"no primary with slots is in {name}"
-        found = Relocation(turn, seen.snapshot, goal, so, plan.moves, plan.stuck, plan.after, plan.others)
+        found = Relocation(turn, seen.snapshot, goal, so, plan.moves, plan.stuck, plan.after, plan.place, plan.others)
         return _Planned(found, seen)
 
     def drained(snapshot: Snapshot) -> Drained:
@@ -237,7 +237,7 @@ def _go_on(
 def _carried_out(site: Site, found: Relocation, wish: Wish, ways: Ways, hands: Hands, gate: Gate) -> Relocation:
     pace = Pace(ways.tell, ways.stop, site.clock, wish.min_wait_s)
     series = one_by_one(found.moves, hands.mover, gate, pace)
-    done = replace(found, turn=Turn.RAN, series=series, notes=trouble_notes(hands))
+    done = replace(found.ran(series), notes=trouble_notes(hands))
     hands.exit_code = done.exit_code
     return done
 

@@ -143,9 +143,14 @@ def _after_lines(told: Relocation, after: Afterwards, width: int) -> Iterator[Li
     """What stands when the place is lost once this is done."""
     if told.turn is Turn.REFUSED:
         return
-    verdict = "a majority: it can be shut down" if after.keeps_majority else "NO majority: do not shut it down"
+    verdict = "a majority" if after.keeps_majority else "NO majority: do not shut it down"
+    verdict += ": it can be shut down" if after.keeps_majority and not after.there else ""
     text = f"without the place {after.left} of {after.voters} voters stand and {after.needed} are needed: {verdict}"
     yield from labelled("after", text, width, Style.PLAIN if after.keeps_majority else Style.BAD)
+    if after.there:
+        number = counted(after.there, "primary").replace("primarys", "primaries")
+        text = f"{number} with slots still there: do not shut it down yet"
+        yield from labelled("", text, width, Style.BAD)
     if after.bare:
         whose = named(told.snapshot, after.bare)
         text = f"{counted(len(after.bare), 'shard')} then has no second copy elsewhere: {whose}"

@@ -265,6 +265,28 @@ def verified(nodes: int, moves: int) -> Callable[[Options], Iterator[Row]]:
     return measure
 
 
+MOST_BEHIND_MS = 50.0
+
+
+def following(nodes: int) -> Callable[[Options], Iterator[Row]]:
+    """How long after the last node's view shows a failover it is verified: real servers, an independent loop."""
+
+    def measure(options: Options) -> Iterator[Row]:
+        from tests.real.servers import all_servers, default_server
+
+        newest = max((each for each in all_servers() if each.label.startswith("valkey")), default=default_server())
+        for server in dict.fromkeys((default_server(), newest)):
+            words = (sys.executable, "-m", "tests.bench.following", str(nodes), str(options.rounds), server.path)
+            lap = run(words, environment(), longest_s=600.0)
+            must(lap.exit_code == 0, "a failover was not done", lap)
+            said = json.loads(lap.output)
+            seen, longest_ms = f"{min(said['verified_after_ms'])} ms after the send", said["longest_ms"]
+            what = f"failover verified after the last view shows it (longest of {options.rounds}), {nodes} nodes"
+            yield Row(f"{what}, {server.label}", "an independent loop", seen, longest_ms, MOST_BEHIND_MS, "ms")
+
+    return measure
+
+
 MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "loopback": loopback,
     "100": simulated(100, 10, 1 / 8),
@@ -274,6 +296,8 @@ MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "views": views,
     "watch": watch,
     "watch-memory": watch_memory,
+    "following": following(6),
+    "following-50": following(50),
     "failover": failover,
     "verified": verified(6, 6),
     "verified-50": verified(50, 10),

@@ -22,6 +22,9 @@ TIMES = 2
 EVERYBODY_MS = 200
 """So often everybody is asked, also while only some can tell of something new."""
 
+SLOW_MS = 1500
+"""A failover that goes well takes a tenth of it."""
+
 
 @dataclass(slots=True)
 class Trail:
@@ -170,6 +173,17 @@ class Trail:
             self._most_seen = len(now.seen)
             yield "seen", f"by {len(now.seen)} of {counted(len(now.views), 'node')}"
         yield from following(self.cast, now, self.name)
+        yield from self._waiting(now)
+
+    def _waiting(self, now: Stages) -> Iterator[Event]:
+        """What is still to come, and how long it may take: whoever looks on must not wonder."""
+        began_ms = self.promoted_ms or 0
+        if self._at_ms - began_ms < SLOW_MS or now.moved or self.answered.refused:
+            return
+        until_ms = self._attempt_over_ms() if self.promoted_ms is None else self._patience_ms(now, self.promoted_ms)
+        what = "a promotion" if self.promoted_ms is None else "the rest of the cluster to follow"
+        if until_ms > self._at_ms:
+            yield "waiting", f"for {what}: up to {duration(until_ms - self._at_ms)} more"
 
     def _lost(self, now: Stages) -> bool:
         return self.promoted_ms is not None and not now.promoted and not self._word(self.cast.step.target).silence

@@ -282,6 +282,20 @@ def test_each_moment_is_told_once_when_it_comes() -> None:
     assert ended(trail, changed, 16).timeline == tuple(told)
 
 
+def test_what_takes_long_is_said_once_with_its_end() -> None:
+    world = World.of(3, 1)
+    trail = trail_of(world)
+    looks(trail, world, 10, 1600, 1700, 2500)
+    promote(world)
+    world["a"].info["master_link_status"] = "down"
+    looks(trail, world, 3000, 4000, 5000, 6000)
+    said = [(each.at_ms, each.subject) for each in trail.timeline if each.event == "waiting"]
+    assert said == [
+        (1600, "for a promotion: up to 5.4 s more"),
+        (5000, "for the rest of the cluster to follow: up to 58 s more"),
+    ]
+
+
 def test_it_is_watched_until_writes_cannot_pause_any_more() -> None:
     """Redis before 6.2.8 holds them back for twice as long as it tries."""
     world = World.of(3, 1)

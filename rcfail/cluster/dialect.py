@@ -112,34 +112,6 @@ def promotes_without_slots(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
 
 
-def election_cooldown_ms(server: Server, node_timeout_ms: int) -> int:
-    """How long after an election, won or lost, a node cannot stand for another one that is asked for; 0: at once.
-
-    Redis never resets failover_auth_time, and so the next attempt has to wait as an automatic one does
-    (clusterHandleSlaveFailover). Valkey resets it at each manual failover since 8.0.5 (manualFailoverCanStart).
-    An unknown server is taken for one that has to wait.
-    """
-    if server.flavour is Flavour.VALKEY and server.version >= (8, 0, 5):
-        return 0
-    return vote_again_after_ms(node_timeout_ms)
-
-
-def revote_ms(server: Server, node_timeout_ms: int) -> int:
-    """How long a voter refuses another vote about the same primary, also in a manual failover; 0: not at all.
-
-    clusterSendFailoverAuthIfNeeded compares with voted_time; Valkey dropped that in 8.1.
-    """
-    if server.flavour is Flavour.VALKEY and server.version >= (8, 1):
-        return 0
-    return 2 * node_timeout_ms
-
-
-def fails_over_without_slots(server: Server) -> bool:
-    """Whether a replica of a primary without slots can take over at all: on Redis, and on Valkey before 8.0, an
-    election is not even begun (clusterHandleSlaveFailover returns where the primary has no slots)."""
-    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
-
-
 MANUAL_FAILOVER_MS = 5000
 """CLUSTER_MF_TIMEOUT of cluster.h, and the default of Valkey's setting."""
 

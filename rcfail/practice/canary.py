@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PACE_S = 0.005
 """From the begin of one try to the next: 200 a second, so a gap is known to some 5 ms."""
 
+_WARM_S = 0.2
+"""Some forty writes, so that there is something to lose, before anybody goes on."""
+
 _FINAL_S = 8.0
 _SHORT_S = 1.0  # where nobody waits for the figures, or who is asked could not be read just before
 _LOOK_S = 0.02
@@ -89,7 +92,7 @@ class Canary:
             self._abandon()
 
     def start(self) -> str:
-        """Begin, and return when the first write and the first read were acknowledged: "", or why they were not.
+        """Begin, and return a moment after the first write and the first read were acknowledged: "", or why not.
 
         The canary goes on all the same, unless nobody will ever let it: it may be served later.
         """
@@ -107,23 +110,35 @@ class Canary:
                 if hand.is_shut_out or ends.passed():
                     self.unready = f"no {verb} was acknowledged: {hand.why_not}"
                     return self.unready
+        self._over.wait(_WARM_S)
         return ""
 
     def stop(self, owner: NodeId | None = None) -> None:
-        """End the load, look for what was acknowledged, and remove all keys.
+        """End the load once it is served, look for what was acknowledged, and remove all keys.
 
         With `owner`, the shard's primary by the verification, that node is asked and no other: an old primary that
         was cut off still has every key.
         """
         if self._result is not None or self._hands is None:
             return
+        longest_s = self._hands[0].client.longest_s
+        self._until_served(self._hands, longest_s)
         self._ended_s = self._clock.monotonic_s()
-        self._end_load(self._hands, 2 * self._hands[0].client.longest_s)
+        self._end_load(self._hands, 2 * longest_s)
         client = self._last_client(self._hands[0], owner)
         try:
             self._result = self._judged(self._hands, client, owner)
         finally:
             client.close()
+
+    def _until_served(self, hands: tuple[Hand, Hand], within_s: float) -> None:
+        """One more success of each, so that a gap is not cut short: a client may still wait for a frozen primary."""
+        before = [hand.successes.count for hand in hands]
+        ends = Deadline.after(within_s, self._clock)
+        for hand, count in zip(hands, before, strict=True):
+            while hand.successes.count == count and not ends.passed():
+                if hand.ended.wait(ends.at_most(self._pace_s)):
+                    break
 
     def _abandon(self) -> None:
         """The change was broken off: whoever did that waits for no figure, only a moment for the keys to go."""

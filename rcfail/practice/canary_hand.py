@@ -48,4 +48,4 @@ class Hand:
     @property
     def why_not(self) -> str:
         said = self.refused
-        return "no answer came yet" if said is None else said.text or kind_of(said)
+        return "no answer came yet" if said is None else said.text.rstrip(".") or kind_of(said)

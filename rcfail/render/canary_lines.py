@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rcfail.change.felt import CanaryResult
-from rcfail.health.wording import counted, duration, listing
+from rcfail.health.wording import counted, duration
 from rcfail.render.lines import Line, Style, line, span, wrapped
 
 _LABEL = len("plan  ")
@@ -66,9 +66,7 @@ def _lost(felt: CanaryResult) -> str:
 
 def _rest(felt: CanaryResult) -> Iterator[str]:
     if felt.lost_keys:
-        yield (
-            f"lost keys are {listing(felt.lost_keys)}" if felt.lost is not None else f"gone: {listing(felt.lost_keys)}"
-        )
+        yield f"one that is gone: {felt.lost_keys[0]}"
     if felt.unknown:
         there = f", {felt.appeared:,} of them are there" if felt.appeared else ", and none of them is there"
         yield f"{counted(felt.unknown, 'canary write')} got no answer{there}"

@@ -8,11 +8,13 @@ from rcfail.change.candidates import Contender
 from rcfail.change.checks import Check, CheckVerdict, refusing
 from rcfail.change.readiness import Answer, ModeReady, Readiness, ShardReady
 from rcfail.change.request import Mode
+from rcfail.cluster.electorate import majority_beyond
 from rcfail.cluster.forecast import Fate, Stop
 from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Known, Snapshot
 from rcfail.health.verdict import Verdict
-from rcfail.health.wording import answering, called, counted, duration, listing, rcfail, size, slots_text
+from rcfail.health.wording import answering, called, counted, duration, listing, named, rcfail, size, slots_text
 from rcfail.render.whatif_words import between, fate_text
 
 FLAGS = {Mode.GRACEFUL: (), Mode.FORCE: ("--force",), Mode.TAKEOVER: ("--takeover",)}
@@ -20,7 +22,7 @@ FLAGS = {Mode.GRACEFUL: (), Mode.FORCE: ("--force",), Mode.TAKEOVER: ("--takeove
 
 def headline(ready: Readiness) -> str:
     """All of it in one sentence."""
-    named = "" if len(ready.shards) == ready.total else f"of {ready.total} "
+    of_all = "" if len(ready.shards) == ready.total else f"of {ready.total} "
     count = counted(len(ready.shards), "shard")
     bad = not_ready(ready)
     if not ready.total:
@@ -28,15 +30,24 @@ def headline(ready: Readiness) -> str:
     if ready.quorum is Known.NO:
         votes = ready.snapshot.electorate
         stand = f"{len(votes.side)} of {counted(len(votes.voters), 'voter')} stand together, {votes.needed} are needed"
+        if dark := maybe_beyond(ready.snapshot):
+            return f"no majority on the side that we see: {stand}; {named(ready.snapshot, dark)} may serve beyond a cut"
         return f"no majority: {stand}; only takeovers can work"
     if not bad:
-        text = f"{_all(len(ready.shards), named)} ready: a graceful failover works now, and a crash is survived"
+        text = f"{_all(len(ready.shards), of_all)} ready: a graceful failover works now, and a crash is survived"
         if ready.verdict is Verdict.OK:
             return text
         return f"{_elsewhere(ready)}; {text}"
     lead = f"{len(bad)} of {count} {'is' if len(bad) == 1 else 'are'} not ready"
     worst = "" if len(bad) == 1 else "the worst: "
     return f"{lead}; {worst}{shard_name(ready.snapshot, bad[0])}: {cause(ready.snapshot, bad[0])}"
+
+
+def maybe_beyond(snapshot: Snapshot) -> tuple[NodeId, ...]:
+    """Voters that would be a majority, if they live where we do not see them. A host that refuses connections says that
+    nobody is there; a cut says nothing."""
+    silences = ((each, snapshot.nodes[each].silence) for each in majority_beyond(snapshot))
+    return tuple(each for each, said in silences if said is None or said.reason is not SilenceReason.REFUSED)
 
 
 def not_ready(ready: Readiness) -> list[ShardReady]:
@@ -46,8 +57,8 @@ def not_ready(ready: Readiness) -> list[ShardReady]:
     return sorted(bad, key=lambda each: (order.index(each.verdict), each.graceful.answer is Answer.YES, each.slots))
 
 
-def _all(number: int, named: str) -> str:
-    return f"the one shard {named}is" if number == 1 else f"all {number} shards {named}are"
+def _all(number: int, of_all: str) -> str:
+    return f"the one shard {of_all}is" if number == 1 else f"all {number} shards {of_all}are"
 
 
 def _elsewhere(ready: Readiness) -> str:
@@ -132,6 +143,9 @@ def next_command(ready: Readiness, shard: ShardReady) -> str:
     if shard.verdict is Verdict.OK:
         return ""
     if shard.out:
+        if dark := maybe_beyond(snapshot):
+            there = snapshot.nodes[dark[0]].endpoint
+            return f"Look from a host that reaches {named(snapshot, dark)} first: {rcfail('ready', there)}"
         if shard.survives_crash is Known.YES:
             return f"Wait for it: {rcfail('health', seed, '--wait', '60s')}"
         if shard.best.candidate and shard.best.answer in (Answer.YES, Answer.CONSENT):
@@ -162,7 +176,10 @@ def _why(snapshot: Snapshot, mode: ModeReady) -> str:
         return "the shard has no replica"
     node = snapshot.nodes[mode.candidate.node_id]
     if node.view is None:  # nothing of it can be seen, and each check says so in its own way
-        return f"{called(node)} {'is down' if node.alive is Known.NO else 'does not answer us'}"
+        if node.alive is not Known.NO:
+            return f"{called(node)} does not answer us"
+        dead = node.silence is not None and node.silence.reason is SilenceReason.REFUSED
+        return f"{called(node)} {'is down' if dead else 'does not answer us, and is held for failed'}"
     first, *others = sorted(refusing(mode.candidate.checks), key=_finality)
     more = f" (and {listing((each.code for each in others), 3)})" if others else ""
     return f"{first.evidence}{more}"

@@ -173,6 +173,18 @@ def test_without_a_majority_only_takeover_is_left(judge: Judge) -> None:
     assert_golden("ready_no_majority", text)
 
 
+def test_voters_that_may_live_beyond_a_cut_are_not_taken_for_dead(judge: Judge) -> None:
+    """A takeover here, while they serve there, would be two primaries for one slot: so it is not what comes first."""
+    world = two_dead()
+    for each in ("a", "b"):
+        world[each].silence = SilenceReason.CONNECT_TIMEOUT
+    text = " ".join(page(judge(world, LOST)).split())
+    assert "no majority on the side that we see" in text
+    assert "127.50.1.1:7000 (aaaaaaaa) and 127.50.2.1:7000 (bbbbbbbb) may serve beyond a cut" in text
+    assert "Look from a host that reaches 127.50.1.1:7000" in text
+    assert "--takeover --dry-run" not in text
+
+
 def test_what_cannot_be_told_is_unknown_and_never_ok(judge: Judge) -> None:
     ready = judge(World.of(3, 1), {(A, Mode.GRACEFUL): (PASS, UNSEEN)})
     assert (ready.verdict, ready.shards[0].graceful.answer) == (Verdict.UNKNOWN, Answer.UNKNOWN)

@@ -48,13 +48,15 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class Ways:
     """How the operator is told and asked. `consent` returns when he said yes, True where that took a while; it raises
-    Declined. `stop` tells that he wants no further step; `shield` holds signals back for its body."""
+    Declined. `stop` tells that he wants no further step; `shield` holds signals back for its body. After `over` no
+    signal takes the answer away."""
 
     consent: Callable[[Relocation], bool]
     witness: Callable[[Snapshot, Moment], None]
     tell: Callable[[str], None]
     stop: Callable[[], bool]
     shield: Callable[[], AbstractContextManager[None]]
+    over: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,7 @@ def _go_on(
 def _carried_out(site: Site, found: Relocation, wish: Wish, ways: Ways, hands: Hands, gate: Gate) -> Relocation:
     pace = Pace(ways.tell, ways.stop, site.clock, wish.min_wait_s)
     series = one_by_one(found.moves, hands.mover, gate, pace)
+    ways.over()
     done = replace(found.ran(series), notes=trouble_notes(hands))
     hands.exit_code = done.exit_code
     return done

@@ -64,7 +64,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How the operator is told and asked. `consent` raises Declined. `says` hears what a command prints, by node."""
+    """How the operator is told and asked. `consent` raises Declined. `says` hears what a command prints, by node. After
+    `over` no signal takes the answer away."""
 
     consent: Callable[[Rolled], bool]
     witness: Callable[[Snapshot, Moment], None]
@@ -72,6 +73,7 @@ class Ways:
     says: Callable[[Node, str], None]
     stop: Callable[[], bool]
     shield: Callable[[], AbstractContextManager[None]]
+    over: Callable[[], None]
 
 
 class _Halt(Exception):
@@ -151,7 +153,8 @@ def _orders(snapshot: Snapshot, tour: Tour, wish: Wish) -> Orders:
 
 @dataclass
 class _Way:
-    """One run while it goes on. `moves` and `nodes` grow; the tour is written down after each batch."""
+    """One run while it goes on. `moves` and `nodes` grow; the tour is written down after each batch. `under_way` are
+    nodes whose command ran, and that were not seen to be back."""
 
     site: Site
     wish: Wish
@@ -162,6 +165,7 @@ class _Way:
     planned: Rolled
     moves: list[StepRun] = field(default_factory=list)
     nodes: list[NodeRun] = field(default_factory=list)
+    under_way: dict[NodeId, Ended] = field(default_factory=dict)
 
     def go(self) -> Rolled:
         """To the end, or as far as it goes."""
@@ -179,9 +183,12 @@ class _Way:
         except CannotSee as fault:
             told = replace(told, stopped=fault.message, hint=fault.hint)
         except KeyboardInterrupt:
-            if not self.moves and not self.nodes:
+            if not self.moves and not self.nodes and not self.under_way:
                 raise
             told = replace(told, stopped="interrupted", hint=_GO_ON, interrupted=True)
+        self.ways.over()
+        for node_id, ended in self.under_way.items():
+            self.nodes.append(NodeRun(node_id, Phase.BACK, "the command ran, and it was not seen to be back", ended))
         if (
             not self.tour.done
             and not any(each.sent for each in self.moves)
@@ -210,12 +217,14 @@ class _Way:
         before = self.site.look()
         if leading := [each for each in batch.nodes if formation_of(before).leads(each)]:
             raise self._halted(leading[0], Phase.MOVE, "it leads its shard although it was moved away")
-        ran = {each: self._run(before, each) for each in batch.nodes}
-        backs = [replace(self._await(before, each), ended=ran[each]) for each in batch.nodes]
+        for each in batch.nodes:
+            self.under_way[each] = self._run(before, each)
+        backs = [replace(self._await(before, each), ended=self.under_way[each]) for each in batch.nodes]
         after = self.site.look()
         for each in batch.nodes:
             self._hook(self.wish.post, after, each, Phase.POST)
         self._well(batch)
+        self.under_way.clear()
         for run in backs:
             self.nodes.append(run)
             self.hands.audit.verified(step=len(self.nodes), outcome="done", why=f"{run.node_id[:8]} is back", checks={})
@@ -224,7 +233,8 @@ class _Way:
 
     def _halted(self, node_id: NodeId, phase: Phase, why: str, ended: Ended | None = None) -> _Halt:
         """The node's turn ends here, and everything with it."""
-        self.nodes.append(NodeRun(node_id, phase, why, ended))
+        ran = self.under_way.pop(node_id, None)
+        self.nodes.append(NodeRun(node_id, phase, why, ended or ran))
         node = self.planned.snapshot.node(node_id)
         name = called(node) if node else node_id[:8]
         interrupted = self.ways.stop() or (ended is not None and ended.interrupted)

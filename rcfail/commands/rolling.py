@@ -118,7 +118,7 @@ def _ways(settings: Settings, stopping: Stopping, command: str, *, yes: bool) ->
         insist_on_consent(page, "rolling", "the command's name", yes=yes, color=color)
         return not yes
 
-    return Ways(consent, partial(witness, color), tell, _said, lambda: stopping.asked, stopping.shield)
+    return Ways(consent, partial(witness, color), tell, _said, lambda: stopping.asked, stopping.shield, stopping.over)
 
 
 def _said(node: Node, row: str) -> None:

@@ -76,7 +76,7 @@ def ways_of(settings: Settings, stopping: Stopping, *, yes: bool, word: str, wha
         insist_on_consent(consent_page(found, page_width()), word, what, yes=yes, color=color)
         return not yes
 
-    return Ways(consent, partial(witness, color), tell, lambda: stopping.asked, stopping.shield)
+    return Ways(consent, partial(witness, color), tell, lambda: stopping.asked, stopping.shield, stopping.over)
 
 
 def witness(color: bool, snapshot: Snapshot, moment: Moment) -> None:

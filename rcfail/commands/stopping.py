@@ -17,6 +17,11 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked = False
+        self._over = False
+
+    def over(self) -> None:
+        """The run is at its end: what it has to say is said, whatever comes."""
+        self._over = True
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -24,7 +29,8 @@ class Stopping:
 
         def note(_: int, __: FrameType | None) -> None:
             self.asked = True
-            raise KeyboardInterrupt
+            if not self._over:
+                raise KeyboardInterrupt
 
         before = [
             (number, signal.signal(number, note)) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN

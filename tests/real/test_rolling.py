@@ -161,6 +161,21 @@ def test_ctrl_c_lets_the_command_end_and_nothing_follows(lab: LabMaker, tmp_path
     assert not sends(one)
 
 
+def test_ctrl_c_while_a_node_is_away_is_not_before_anything_was_done(lab: LabMaker, tmp_path: Path) -> None:
+    one = lab()
+    operator = Operator(one, tmp_path)
+    kill = f"cd {REPOSITORY} && {sys.executable} -m rcfail lab fault kill $RCFAIL_NODE_ADDRESS --lab {one.name}"
+    process = operator.start("rolling", "--cmd", kill, "--yes")
+    with process:
+        told(process, "waiting until")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=LONG_S)
+    assert process.returncode == INCOMPLETE, out
+    assert "it was not seen to be back" in " ".join(out.split())
+    left = operator.ask("rolling", "--resume", "--cmd", "true", "--dry-run")
+    assert left.data["done_before"] == []
+
+
 def test_who_nobody_can_replace_is_told_before_it_begins(lab: LabMaker, tmp_path: Path) -> None:
     one = lab(replicas=0)
     operator = Operator(one, tmp_path)

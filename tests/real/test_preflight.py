@@ -17,7 +17,7 @@ from rcfail.practice.lab import network
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
 from tests.real.operators import Answer, Operator, sends
-from tests.real.servers import RunningLab, ServerUnderTest
+from tests.real.servers import RunningLab, ServerUnderTest, run_rcfail
 
 every_server = pytest.mark.every_server
 cutting = pytest.mark.skipif(shutil.which("nft") is None, reason="cutting takes nftables")
@@ -101,13 +101,16 @@ def stalled(lab: RunningLab, primary: NodeEntry, replica: NodeEntry) -> Iterator
         network.run(f"delete table inet {table}\n")
 
 
-def hints(lab: RunningLab, state: Path, target: NodeEntry, *words: str) -> list[list[str]]:
-    """The `rcfail failover` commands of the page's hints, to be pasted."""
+def pasted(lab: RunningLab, state: Path, target: NodeEntry, *words: str, having: str) -> int:
+    """Run a command of the page's hints as it stands, with --dry-run, where nothing else tells of the cluster."""
     ran = Operator(lab, state).run("failover", target.node_id, "--dry-run", *words)
     assert all(len(line) <= 80 or str(state) in line for line in ran.stdout.splitlines()), ran.stdout
     text = " ".join(ran.stdout.split())
     found = re.findall(r"hint: [^:]*: rcfail (failover [^ ]+(?: --?[a-z-]+(?: [0-9a-f.:]+)?)*)", text)
-    return [shlex.split(each) for each in found]
+    command = next((each for each in found if having in each), None)
+    assert command is not None, ran.stdout
+    environment = {**Operator(lab, state).environment, "RCFAIL_SEEDS": ""}
+    return run_rcfail(*shlex.split(command), "--dry-run", environment=environment).returncode
 
 
 # All is well
@@ -183,8 +186,7 @@ def test_a_dead_primary_is_for_force_and_the_hint_says_so(lab: LabMaker, tmp_pat
     assert force.checks["primary-alive"]["verdict"] == "pass"
     assert force.checks["votes"]["verdict"] == "pass"
     assert "10 keys" in force.checks["data"]["evidence"]
-    command = next(words for words in hints(one, tmp_path, target) if "--force" in words)
-    assert Operator(one, tmp_path).run(*command, "--dry-run").returncode == OK
+    assert pasted(one, tmp_path, target, having="--force") == OK
     takeover = ask(one, tmp_path, target, "--takeover")
     assert takeover.refused_by == {"votes"}, "two of three voters live"
 
@@ -232,8 +234,8 @@ def test_without_a_majority_only_takeover_and_only_when_a_human_says_that_the_ot
     assert str(lost[1].endpoint) in half.checks["fenced"]["evidence"]
     whole = [word for each in lost for word in ("--confirm-fenced", each.node_id)]
     assert ask(one, tmp_path, target, "--takeover", *whole).code == OK
-    command = next(words for words in hints(one, tmp_path, target, "--takeover") if "--confirm-fenced" in words)
-    assert Operator(one, tmp_path).run(*command, "--dry-run").returncode == OK, command
+    assert pasted(one, tmp_path, target, "--takeover", having="--confirm-fenced") == OK
+    assert pasted(one, tmp_path, target, "--force", having="--takeover") == OK
 
 
 @every_server
@@ -317,8 +319,7 @@ def test_a_sibling_that_has_more_is_named(lab: LabMaker, tmp_path: Path) -> None
     assert answer.refused_by == {"sibling"}, answer
     assert str(ahead.endpoint) in answer.checks["sibling"]["evidence"]
     assert answer.checks["sibling"]["override"] == "--allow-data-loss"
-    command = next(words for words in hints(one, tmp_path, target, "--force") if str(ahead.endpoint) in words)
-    assert Operator(one, tmp_path).run(*command, "--dry-run").returncode == OK, command
+    assert pasted(one, tmp_path, target, "--force", having=str(ahead.endpoint)) == OK
     chosen = ask(one, tmp_path, "n1", "--force")
     assert chosen.data["plan"]["steps"][0]["target"]["id"] == ahead.node_id, "of the primary's replicas the fuller one"
 

@@ -13,9 +13,9 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.cluster.vitals import Server
-from rcfail.health.wording import listing
+from rcfail.health.wording import answering, listing, rcfail
 
-_FLAGS = {Mode.GRACEFUL: "", Mode.FORCE: " --force", Mode.TAKEOVER: " --takeover"}
+_FLAGS = {Mode.GRACEFUL: (), Mode.FORCE: ("--force",), Mode.TAKEOVER: ("--takeover",)}
 _SAID_BY_VALUE = frozenset({Override.MAX_LAG, Override.FENCED})
 """That one of these was given does not let a check pass: its value has to fit."""
 
@@ -82,7 +82,11 @@ class Case:
     def command(self, mode: Mode | None = None, *more: str) -> str:
         """The command line for this target; another mode, or more flags, than were given."""
         place = str(self.target.endpoint or self.target.node_id)
-        return " ".join((f"rcfail failover {place}{_FLAGS[mode or self.mode]}", *more))
+        return self.rcfail("failover", place, *_FLAGS[mode or self.mode], *more)
+
+    def rcfail(self, verb: str, *words: str) -> str:
+        """A command that begins at a node which answers."""
+        return rcfail(verb, answering(self.snapshot), *words)
 
 
 def passed(code: str, evidence: str) -> Check:

@@ -45,7 +45,7 @@ def _in_step(case: Case, said: Replication) -> Check:
         why = "it is taking a full copy" if copy else f"its link is down, {since}"
         hint = f"See why: {redis_cli(case.target.endpoint, 'INFO', 'replication')}"
         if copy:
-            hint = f"Wait for the end of it: rcfail wait synced={case.target.endpoint or case.target.node_id}"
+            hint = f"Wait for the end of it: {case.rcfail('wait', f'synced={_place(case.target)}')}"
         return case.check(_DATA, CheckVerdict.FAIL, f"{called(case.target)} is not in sync: {why}", hint=hint)
     stream = case.primary.vitals.replication if case.primary.vitals else None
     if stream is None or not stream.replid or not said.replid:
@@ -186,9 +186,8 @@ def lag(case: Case) -> Check:
 
 
 def _more_lag(case: Case, behind: int) -> str:
-    return (
-        f"Try again when fewer writes come in, or take the wait: {case.command(None, f'--max-lag-bytes {2 * behind}')}"
-    )
+    way = case.command(None, "--max-lag-bytes", str(2 * behind))
+    return f"Try again when fewer writes come in, or take the wait: {way}"
 
 
 def _manual_ms(node: Node) -> int:

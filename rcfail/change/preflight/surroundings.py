@@ -31,7 +31,7 @@ def other_change(case: Case) -> Check:
     text = "; ".join(found or unseen)
     if case.mode is Mode.TAKEOVER or (case.mode is Mode.FORCE and case.primary_dead):
         return warned(_OTHER, text)
-    hint = "Wait until it is over, and try again." if found else ""
+    hint = f"Wait until it is over. What is under way: {case.rcfail('health')}" if found else ""
     return case.check(_OTHER, CheckVerdict.FAIL if found else CheckVerdict.UNKNOWN, text, Override.OTHER_CHANGE, hint)
 
 

@@ -63,7 +63,8 @@ def _only_takeover(case: Case) -> str:
 
 def _fencing(case: Case, ids: tuple[NodeId, ...]) -> tuple[str, ...]:
     nodes = case.snapshot.nodes
-    return tuple(f"--confirm-fenced {nodes[each].endpoint or each}" for each in nodes if each in ids)
+    named = (str(nodes[each].endpoint or each) for each in nodes if each in ids)
+    return tuple(word for each in named for word in ("--confirm-fenced", each))
 
 
 def _without_an_election(case: Case) -> Check:
@@ -103,7 +104,7 @@ def known_as_replica(case: Case) -> Check:
         return passed(_KNOWN, text)
     if own is not None and not mine:
         text = f"{called(primary)} has not heard yet that it is its replica, and would not obey it"
-    hint = "A demotion is known to all within some 15 s: try again then."
+    hint = f"A demotion is known to all within some 15 s. Wait for it: {case.rcfail('wait', 'settled')}"
     if case.mode is Mode.TAKEOVER:
         return warned(_KNOWN, text)
     sure = (mine or own is None) and len(knowing) + len(silent) >= needed

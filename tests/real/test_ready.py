@@ -232,6 +232,26 @@ def test_a_shard_whose_replica_is_on_the_lesser_side(lab: LabMaker) -> None:
 
 
 @every_server
+@cutting
+def test_cut_off_together_with_the_lesser_side_it_advises_no_takeover(lab: LabMaker) -> None:
+    """The others elect and serve, where we do not see them: a takeover here would make two primaries."""
+    one = lab(zones=3, hosts=3)
+    here = one.node("n1").zone
+    one.partition(",".join(node.name for node in one.nodes if node.zone == here), observer=here)
+    one.wait(lambda: one.vitals("n1").cluster.state == "fail", "the lesser side to stop", TIMEOUT_S)
+    data = until_ready_says(one, CRITICAL)
+    assert data["quorum"]["answer"] == "no"
+    assert "may serve beyond a cut" in data["summary"]
+    for shard in data["shards"]:
+        assert "yes" not in {mode["answer"] for mode in shard["modes"].values()}
+        assert shard["crash"]["survived"] != "yes"
+        assert "--takeover" not in shard["hint"]
+    out = [each for each in data["shards"] if not each["serving"]]
+    assert out
+    assert all("Look from a host that reaches" in each["hint"] for each in out)
+
+
+@every_server
 def test_every_shard_is_asked_at_once_and_nothing_is_sent(lab: LabMaker) -> None:
     one = lab(primaries=5, replicas=2)
     before = {node.name: one.vitals(node).cluster.messages.get("auth-req_sent", 0) for node in one.nodes}

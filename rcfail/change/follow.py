@@ -96,8 +96,11 @@ class Follower:
         self._connect()
         deadline = Deadline.after(PREPARE_S, self._clock)
         self._look()
-        while not deadline.passed() and any(not (each.fresh or each.silence) for each in self._words.values()):
-            self._look()
+        missing = self._unheard(self._words)
+        while missing and not deadline.passed():
+            self._clock.sleep(_BRIEFLY_S)
+            self._look(missing)
+            missing = self._unheard(missing)
         self._before, self._prepared_s = self._words, self._clock.monotonic_s()
 
     def follow(self, sent_at_s: float, reply: Reply) -> Followed:
@@ -127,6 +130,10 @@ class Follower:
     def close(self) -> None:
         """Close all connections."""
         self._chorus.close()
+
+    def _unheard(self, among: Iterable[NodeId]) -> frozenset[NodeId]:
+        words = self._words
+        return frozenset(each for each in among if not (words[each].fresh or words[each].silence))
 
     def _connect(self) -> None:
         """Nodes that gave no view a moment ago are not waited for."""

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rcfail.cluster.snapshot import Snapshot, View
     from rcfail.cluster.vitals import Replication
 
-OVERLAP_MS = 500
+OVERLAP_MS = 1000
 """For how long the old primary may go on taking writes that nobody copies, once the new one has stopped following it:
 until it hears of that over the bus, which takes 5 to 50 ms where the bus is well, and up to some rounds of clusterCron
-(100 ms each) where a bus link has to be made anew."""
+(100 ms each) where a bus link has to be made anew. Some slack is in it, for the speed of writes between two looks is
+not that of the next moment."""
 
 _FIRST_OFFSETS = (0, 1)
 """What slave_repl_offset says on a replica that has no stream yet: 1, and 0 since Redis 8.2 and Valkey 9."""

@@ -13,7 +13,7 @@ from rcfail.change.moves import Move, Stuck, in_order, move_of, plan_of
 from rcfail.change.relocation import Relocation
 from rcfail.change.run import Moment
 from rcfail.change.seen import Seen
-from rcfail.change.series import Gate, Pace, one_by_one
+from rcfail.change.series import Gate, Pace, bad_before, one_by_one
 from rcfail.change.site import NO_TERMS, Terms, leaving, plan_drain
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
@@ -217,6 +217,7 @@ def _go_on(
 ) -> Relocation:
     """From a plan to what came of it. `note` keeps what a later run needs, before anything is sent."""
     planned = _patiently(site, look, ways.tell)
+    planned = replace(planned, found=replace(planned.found, notes=bad_before(planned.seen.findings)))
     if planned.found.turn is not Turn.ALLOWED or wish.dry_run:
         return planned.found
     waited = ways.consent(planned.found)
@@ -240,7 +241,7 @@ def _carried_out(site: Site, found: Relocation, wish: Wish, ways: Ways, hands: H
     pace = Pace(ways.tell, ways.stop, site.clock, wish.min_wait_s)
     series = one_by_one(found.moves, hands.mover, gate, pace)
     ways.over()
-    done = replace(found.ran(series), notes=trouble_notes(hands))
+    done = replace(found.ran(series), notes=(*found.notes, *trouble_notes(hands)))
     hands.exit_code = done.exit_code
     return done
 

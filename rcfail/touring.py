@@ -21,7 +21,7 @@ from rcfail.change.rolling import (
     preferred,
 )
 from rcfail.change.run import Moment, StepOutcome, StepRun
-from rcfail.change.series import Gate, Pace, one_by_one
+from rcfail.change.series import Gate, Pace, bad_before, one_by_one
 from rcfail.change.site import NO_TERMS, Terms
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
@@ -30,7 +30,7 @@ from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.errors import CannotSee, OutOfTime, Refused, UsageFault
-from rcfail.health.wording import called, counted
+from rcfail.health.wording import called, counted, named
 from rcfail.moving import Hands, Orders, Site, at_work
 from rcfail.relocating import judged, restoring, survey_of, trouble_notes
 from rcfail.remembered import forget_tour, recall_tour, remember_tour
@@ -92,7 +92,14 @@ def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
     tour = _tour(snapshot, wish)
     formation = formation_of(snapshot)
     stops = itinerary(formation, tour.left, wish.unit)
-    planned = Rolled(Turn.ALLOWED, snapshot, stops, done_before=tour.done, restores=wish.restore)
+    planned = Rolled(
+        Turn.ALLOWED,
+        snapshot,
+        stops,
+        done_before=tour.done,
+        restores=wish.restore,
+        notes=(*_left_out(snapshot), *bad_before(findings)),
+    )
     if lone := alone(formation, tour.left):
         return replace(planned, turn=Turn.REFUSED, lone=lone)
     if not stops and not tour.done:
@@ -132,6 +139,11 @@ def _tour(snapshot: Snapshot, wish: Wish) -> Tour:
     scope = meant_places(snapshot, "--only", wish.only) if wish.only else frozenset(snapshot.nodes)
     alive = frozenset(each for each in scope if snapshot.nodes[each].alive is not Known.NO)
     return Tour(wish.command, wish.unit, alive, frozenset(), layout_of(snapshot))
+
+
+def _left_out(snapshot: Snapshot) -> tuple[str, ...]:
+    down = [each.node_id for each in snapshot.nodes.values() if each.alive is Known.NO]
+    return (f"left out, for nobody can reach it: {named(snapshot, down)}",) if down else ()
 
 
 def _orders(snapshot: Snapshot, tour: Tour, wish: Wish) -> Orders:

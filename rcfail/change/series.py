@@ -15,7 +15,7 @@ from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee, OutOfTime
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Finding, Severity, SubjectKind
-from rcfail.health.wording import counted
+from rcfail.health.wording import counted, listing
 
 WELL_WITHIN_S = 30.0
 """What a failover upsets for a moment is well again by then: links, replicas that copy what they lack."""
@@ -98,6 +98,18 @@ def news(snapshot: Snapshot, findings: Iterable[Finding], known: frozenset[objec
     where = f" {first.subject.address}" if first.subject.address else ""
     more = f", and {counted(len(bad) - 1, 'more finding')}" if len(bad) > 1 else ""
     return f"{first.severity.upper()}: {first.code}{where}: {first.evidence}{more}"
+
+
+def bad_before(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """What is critical or unknown at the beginning, in one sentence: it will hold nobody up, so it is told."""
+    bad = [
+        f"{each.severity.upper()}: {each.code} {each.subject.address}".strip()
+        for each in findings
+        if each.severity in _BAD
+    ]
+    if not bad:
+        return ()
+    return (f"the cluster is not well to begin with, and that holds nothing up: {listing(dict.fromkeys(bad))}",)
 
 
 def _keys(snapshot: Snapshot, findings: Iterable[Finding]) -> frozenset[object]:

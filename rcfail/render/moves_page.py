@@ -54,6 +54,8 @@ def consent_page(told: Relocation, width: int) -> Iterator[Line]:
     if told.after is not None:
         yield from _after_lines(told, told.after, width)
     yield from _warnings(told, width)
+    for note in told.notes:
+        yield from labelled("note", note, width, Style.WARN)
 
 
 def _head(told: Relocation, width: int) -> Iterator[Line]:

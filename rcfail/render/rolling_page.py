@@ -58,6 +58,8 @@ def _answer(told: Rolled) -> tuple[str, Style, str]:
 def consent_page(told: Rolled, width: int, command: str) -> Iterator[Line]:
     """What is shown before it is asked for a yes."""
     yield from way_lines(told, width, command)
+    for note in told.notes:
+        yield from labelled("note", note, width, Style.WARN)
 
 
 def way_lines(told: Rolled, width: int, command: str) -> Iterator[Line]:

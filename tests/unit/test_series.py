@@ -10,7 +10,7 @@ from rcfail.change.moves import Move, move_of, numbered
 from rcfail.change.request import Request
 from rcfail.change.run import StepOutcome, StepRun
 from rcfail.change.seen import Seen
-from rcfail.change.series import Gate, Pace, Series, one_by_one
+from rcfail.change.series import Gate, Pace, Series, bad_before, one_by_one
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee
 from rcfail.exits import ExitCode
@@ -182,3 +182,10 @@ def test_ctrl_c_that_somebody_below_has_caught_ends_it_too() -> None:
 def test_between_two_steps_it_waits_as_long_as_it_was_told() -> None:
     _, clock = run(Told(DONE, DONE, DONE), min_wait_s=20.0)
     assert clock.now_s == 140.0
+
+
+def test_what_is_bad_to_begin_with_is_told() -> None:
+    warning = finding("primaries-concentrated", Severity.WARNING)
+    assert bad_before([warning]) == ()
+    (text,) = bad_before([warning, finding("node-failed", Severity.CRITICAL), finding("node-silent", Severity.UNKNOWN)])
+    assert "CRITICAL: node-failed and UNKNOWN: node-silent" in text

@@ -109,7 +109,9 @@ def test_voters_that_are_lost_already_do_not_count_for_the_majority() -> None:
     world = World.of(5, 2, 5)
     for letter in "de":
         world.kill(letter)
-    plan = planned(world, {node_id("a")})
+    waiting = planned(world, {node_id("a")})
+    assert not waiting.moves, "their successors are to be elected, by the same votes"
+    plan = planned(world, {node_id("a")}, Terms(frozenset({Override.OTHER_CHANGE})))
     assert (plan.after.voters, plan.after.needed, plan.after.left, plan.after.keeps_majority) == (5, 3, 3, True)
 
 

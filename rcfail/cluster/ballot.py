@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rcfail.cluster.electorate import side_of
+from rcfail.cluster.failover_stage import unanswered_ms
 from rcfail.cluster.nouns import Belief, NodeId, NodeTable, Role, SlotRange
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 
@@ -22,6 +23,9 @@ class Vote(StrEnum):
     NOT_LISTING = "not-listing"  # it does not know the replica as one of this primary
     NEWER_EPOCH = "newer-epoch"  # it knows an owner of a claimed slot with a greater epoch
 
+
+ANSWER_MS = 1_000
+"""A PING on the bus is answered within milliseconds. A voter that owes one for longer will hardly vote in time."""
 
 _TOGETHER = frozenset({Vote.GIVEN, Vote.UNSEEN, Vote.LOADING, Vote.NOT_LISTING, Vote.NEWER_EPOCH})
 
@@ -75,8 +79,16 @@ def ballot(snapshot: Snapshot, target: NodeId, primary: NodeId, stopped: Collect
         elif voter not in side:
             votes[voter] = Vote.APART
         else:
-            votes[voter] = _vote(node, target, primary, claimed, newer)
+            vote = _vote(node, target, primary, claimed, newer)
+            votes[voter] = Vote.UNSEEN if vote is Vote.GIVEN and _mute(snapshot, target, voter) else vote
     return Ballot(votes, snapshot.electorate.needed)
+
+
+def _mute(snapshot: Snapshot, target: NodeId, voter: NodeId) -> bool:
+    """The target waits for an answer of it on the bus, and nobody is suspected yet: cut off, or frozen, just now."""
+    view = snapshot.by_observer.get(target)
+    waits_ms = unanswered_ms(view, voter) if view is not None else None
+    return waits_ms is not None and waits_ms > ANSWER_MS
 
 
 def _claimed(snapshot: Snapshot, target: NodeId, primary: NodeId) -> Belief | None:

@@ -8,6 +8,8 @@ from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, warned
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.ballot import Vote, overlaps
+from rcfail.cluster.candidacy import candidates
+from rcfail.cluster.failover_stage import Stage, failover_stage
 from rcfail.cluster.nouns import Belief, NodeId
 from rcfail.cluster.observation import AbsenceKind, Ask
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
@@ -73,6 +75,9 @@ def _elections(case: Case) -> Iterator[str]:
     ]
     if busy:
         yield f"a failover is under way: {places(case.snapshot, tuple(busy))} holds writes back for it"
+    for failed, due in _due(case):
+        if due is Known.YES:
+            yield f"an election for {called(failed)} is due, and takes the same votes"
     if case.seen.before is None:
         return
     moved = dict.fromkeys(
@@ -83,6 +88,23 @@ def _elections(case: Case) -> Iterator[str]:
     )
     if moved:
         yield f"between two looks just now {listing(moved)}"
+
+
+def _due(case: Case) -> Iterator[tuple[Node, Known]]:
+    """The failed primaries of other shards, each with whether a replica of it is about to ask for votes.
+
+    A voter has one vote an epoch (lastVoteEpoch, cluster_legacy.c): who asks for it second waits for its next turn. A
+    shard that nobody can take over holds nobody up.
+    """
+    for shard in case.snapshot.shards:
+        if shard.primary_id == case.primary.node_id or not shard.slots:
+            continue
+        found = failover_stage(case.snapshot, shard)
+        if found.stage not in (Stage.AGREED, Stage.ELECTION_DUE):
+            continue
+        able = {each.eligible for each in candidates(case.snapshot, shard)}
+        if able & {Known.YES, Known.UNKNOWN}:
+            yield case.snapshot.nodes[shard.primary_id], Known.YES if Known.YES in able else Known.UNKNOWN
 
 
 def _moved(earlier: View, later: View) -> Iterator[str]:
@@ -99,6 +121,8 @@ def _moved(earlier: View, later: View) -> Iterator[str]:
 
 def _unseen(case: Case) -> Iterator[str]:
     """What has to be known before it can be said that nothing goes on."""
+    for failed, _ in _due(case):
+        yield f"{called(failed)} has failed, and whether a replica of it asks for votes now is not known"
     before = case.seen.before
     if before is None:
         yield "there was no time for a second look, so it is not known whether somebody is being elected"
@@ -107,8 +131,10 @@ def _unseen(case: Case) -> Iterator[str]:
     fell = tuple(each for each in before.by_observer if each not in views)
     if fell:
         yield f"{places(case.snapshot, fell)} fell silent between two looks just now"
-    elif not any(views[each].vitals.cluster.state for each in views if each in before.by_observer):
-        yield "no node tells its epoch and its counters (CLUSTER INFO)"
+    pair = (case.target.node_id, *(() if case.primary_dead else (case.primary.node_id,)))
+    mute = tuple(each for each in pair if each in views and not views[each].vitals.cluster.state)
+    if mute:
+        yield f"{places(case.snapshot, mute)} does not tell its epoch and its counters (CLUSTER INFO)"
     own = case.primary.view
     if own is None and not case.primary_dead:
         yield f"{called(case.primary)} is silent to us, so it is not known whether slots of it are on their way"

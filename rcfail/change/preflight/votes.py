@@ -18,7 +18,7 @@ _WHY = {
     Vote.LOADING: "loading",
     Vote.NOT_LISTING: "not knowing it as a replica of this primary",
     Vote.NEWER_EPOCH: "knowing a newer owner of its slots",
-    Vote.UNSEEN: "silent to us",
+    Vote.UNSEEN: "silent to us or to it",
 }
 _PASSES_BY_ITSELF = (Vote.GIVEN, Vote.LOADING, Vote.NOT_LISTING)
 
@@ -95,7 +95,8 @@ def known_as_replica(case: Case) -> Check:
     listing = [each for each in voters if each in views and lists(views[each].belief(target.node_id), primary.node_id)]
     # Who lists it and would refuse it for another reason is no help: the same voters have to do both.
     knowing = case.ballot.of(Vote.GIVEN) if case.graceful else tuple(listing)
-    silent = [each for each in voters if each not in views or views[each].reply is None]
+    unseen = case.ballot.of(Vote.UNSEEN)
+    silent = [each for each in voters if each not in views or views[each].reply is None or each in unseen]
     needed = case.ballot.needed
     text = f"{len(listing)} of {counted(len(voters), 'voter')} list it as a replica of {called(primary)}"
     own = primary.view if primary.view is not None and primary.view.reply is not None else None

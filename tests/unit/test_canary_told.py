@@ -36,6 +36,13 @@ def test_what_is_not_known_is_not_told_as_nothing() -> None:
     assert (document["lost"], document["write_gap_ms"], document["why"]) == (None, None, never.why)
 
 
+def test_keys_of_the_json_are_added_and_never_renamed() -> None:
+    assert canary_data(FELT).keys() >= {
+        "write_gap_ms", "write_gap_open", "read_gap_ms", "read_gap_open", "errors", "written", "acknowledged", "unknown",
+        "unknown_found", "checked", "lost", "lost_keys", "keys_left", "unready", "why",
+    }  # fmt: skip
+
+
 def test_a_gap_that_did_not_end_and_keys_that_stay_are_told() -> None:
     stuck = CanaryResult(5200, 8, (("timeout", 2),), 900, 890, 2, 0, (), 890, 1, write_gap_open=True, left=3, ttl_s=600)
     text = said(stuck)

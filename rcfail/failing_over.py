@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcfail.change.audit import state_folder
 from rcfail.change.candidates import chosen, contenders
-from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.checks import Check, CheckVerdict, refusing
 from rcfail.change.lock import LockHeld
 from rcfail.change.mover import Judged, judge_patiently, judged
 from rcfail.change.owner import begun_unix_ms
@@ -23,7 +23,7 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import Refused
 from rcfail.exits import ExitCode
-from rcfail.moving import Orders, Site, at_work
+from rcfail.moving import Hands, Orders, Site, at_work
 from rcfail.render.failover_json import step_data
 
 if TYPE_CHECKING:
@@ -57,13 +57,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How the operator is told and asked. `consent` returns when he said yes, True where that took a while; it raises
-    Declined. `witness` hears each moment after the send, `shield` holds signals back for its body."""
+    """How the operator is told and asked. `consent` is shown what would be done, and returns when he said yes, True
+    where that took a while; it raises Declined. `witness` hears each moment after the send, `shield` holds signals
+    back for its body. `sent` is called when all that matters is known of a command that was sent: the little that is
+    left ends by itself, and nothing may cut off the answer any more."""
 
-    consent: Callable[[Judged], bool]
+    consent: Callable[[Told], bool]
     witness: Callable[[Snapshot, Moment], None]
     tell: Callable[[str], None]
     shield: Callable[[], AbstractContextManager[None]] = nullcontext
+    sent: Callable[[], None] = lambda: None
 
 
 def fail_over(site: Site, wish: Wish, ways: Ways) -> Told:
@@ -73,7 +76,7 @@ def fail_over(site: Site, wish: Wish, ways: Ways) -> Told:
         return _as_planned(site, first, wish, wish.request, ways)
     aim = aimed(first, wish.word, wish.slot)
     expected = meant_node(first, wish.expect, "--expect-primary") if wish.expect else None
-    if wish.word is not None and aim.named_primary and expected not in (None, aim.primary):
+    if wish.word is not None and aim.named_primary and _replaced(first, aim, expected):
         return Told(Turn.NOTHING, first, aim.primary)
     if _done_before(site, first, wish, aim, ways):
         return Told(Turn.NOTHING, first, aim.primary)
@@ -138,7 +141,7 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
         return replace(told, turn=Turn.REFUSED if found.refused else Turn.ALLOWED, found=found)
     if found is None or found.refused:
         return told
-    waited = ways.consent(found)
+    waited = ways.consent(told)
     snapshot = found.seen.snapshot
     steps = [step_data(snapshot, each) for each in found.plan.steps]
     orders = _orders(snapshot, wish, told.primary, steps=steps, given=sorted(found.request.given))
@@ -148,19 +151,35 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
 
     with at_work(site, snapshot, orders, witness=witness, tell=ways.tell, shield=ways.shield) as hands:
         if waited:
-            newly = hands.mover.judge(found.request)
-            checks = (*newly.checks, *(each for each in found.checks if each.code.startswith("plan-")))
-            found = replace(newly, checks=checks)
+            found = _judged_anew(hands, found)
         if found.refused:
             hands.exit_code = ExitCode.REFUSED
             return replace(told, found=found)
         with _canary(site, found, wish.canary) as canary:
             run = hands.mover.carry_out(found)
+            if run.sent:
+                ways.sent()
             if canary is not None:
                 canary.stop(run.new_primary)  # an old primary that was cut off would still have every key
         done = replace(told, turn=Turn.RAN, found=found, run=run, felt=canary.result() if canary else None)
         hands.exit_code = done.exit_code
+        if hands.audit.trouble:
+            ways.tell(f"{hands.audit.trouble}; not all of this run is written down")
         return done
+
+
+def _judged_anew(hands: Hands, found: Judged) -> Judged:
+    """After the operator has thought: all checks again, and whether it is still the plan that he said yes to."""
+    newly = hands.mover.judge(found.request)
+    still = guard(newly.seen.snapshot, found.plan.steps[0])
+    saved = (each for each in found.checks if each.code.startswith("plan-"))
+    return replace(newly, checks=(*newly.checks, *saved, *refusing(still)))
+
+
+def _replaced(snapshot: Snapshot, aim: Aim, expected: NodeId | None) -> bool:
+    """The primary that the operator expects follows the one that he names: that is what he wanted."""
+    shard = snapshot.shard_of(aim.primary)
+    return shard is not None and expected in shard.replica_ids
 
 
 def _orders(snapshot: Snapshot, wish: Wish, primary: NodeId, **facts: Any) -> Orders:
@@ -220,8 +239,10 @@ def _canary(site: Site, found: Judged, wanted: bool) -> Iterator[Canary | None]:
     with Canary(site.door, found.seen.snapshot, found.request.primary, site.clock) as canary:
         # A dead primary serves no canary either: then it feels when the new one does.
         if canary.is_shut_out or (canary.unready and found.request.mode is Mode.GRACEFUL):
-            raise Refused(f"the canary cannot write in this shard: {canary.unready}; nothing was sent", _NO_CANARY)
+            hint = _NOT_LET if canary.is_shut_out else _NO_CANARY
+            raise Refused(f"the canary cannot write in this shard: {canary.unready}; nothing was sent", hint)
         yield canary
 
 
-_NO_CANARY = "Leave out --canary, or let this user write its keys: rcfail acl operating"
+_NOT_LET = "Leave out --canary, or let this user write its keys: rcfail acl operating"
+_NO_CANARY = "Leave out --canary, or see first why clients cannot write: rcfail health"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rcfail.change.audit import Audit, AuditUnwritable
 from rcfail.change.checks import Check, CheckVerdict, refusing
 from rcfail.change.follow import Followed, Follower
+from rcfail.change.loss import Loss
 from rcfail.change.plan import Step, guard
 from rcfail.change.run import Moment, StepOutcome, StepRun
 from rcfail.change.sampler import Sampler
@@ -67,6 +68,18 @@ class _Spoken:
         return None if silent else self.reply.text or self.reply.kind.value
 
 
+@dataclass(slots=True)
+class _Course:
+    """How far a step has come."""
+
+    spoken: _Spoken | None = None
+    followed: Followed | None = None
+
+    @property
+    def left(self) -> bool:
+        return self.spoken is not None and self.spoken.left
+
+
 def carry_out(
     means: Means, judged: Snapshot, step: Step, at_risk: tuple[int, int] | None, *, stood_unix_ms: int | None = None
 ) -> StepRun:
@@ -75,29 +88,48 @@ def carry_out(
     `stood_unix_ms` is when the target stood for election last, as far as that is known.
     Ctrl-C before the send passes through as KeyboardInterrupt. After it, one last look tells what happened.
     """
+    course = _Course()
+    try:
+        run = _taken(means, judged, step, at_risk, stood_unix_ms, course)
+    except KeyboardInterrupt:
+        if not course.left:
+            raise
+        run = _told(step, course, Loss(at_risk))
+    if run.sent:
+        facts = {each.code: f"{each.verdict}: {each.evidence}" for each in run.verification}
+        means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
+    return run
+
+
+def _taken(
+    means: Means,
+    judged: Snapshot,
+    step: Step,
+    at_risk: tuple[int, int] | None,
+    stood_unix_ms: int | None,
+    course: _Course,
+) -> StepRun:
+    """From the connections that watch it to the loss. What is known so far stands in `course` when it is cut off."""
     with Follower(means.door, judged, step, means.witness, means.clock, stood_unix_ms=stood_unix_ms) as follower:
         follower.prepare()
         with Sampler(means.door, judged, step, means.clock) as sampler:
             checks = _last_checks(means, judged, step)
             if refusing(checks):
                 return _refused(step, checks)
-            spoken: list[_Spoken] = []
             try:
                 with means.shield():
                     checks = (*checks, _audited(means, judged, step))
                     if not refusing(checks):
-                        spoken.append(_say_once(means, judged, step))
-                if not spoken or not spoken[0].left:
-                    return _refused(step, (*checks, *map(_unsent, spoken)))
-                followed = follower.follow(spoken[0].at_s, spoken[0].reply)
+                        course.spoken = _say_once(means, judged, step)
+                if course.spoken is None or not course.left:
+                    unsent = () if course.spoken is None else (_unsent(course.spoken),)
+                    return _refused(step, (*checks, *unsent))
+                course.followed = follower.follow(course.spoken.at_s, course.spoken.reply)
             except KeyboardInterrupt:
-                if not spoken or not spoken[0].left:
+                if course.spoken is None or not course.left:
                     raise
-                followed = _last_look(follower, means.clock, step, spoken[0])
-            run = _told(step, spoken[0], followed, sampler, at_risk)
-    facts = {each.code: f"{each.verdict}: {each.evidence}" for each in run.verification}
-    means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
-    return run
+                course.followed = _last_look(follower, means.clock, step, course.spoken)
+            return _told(step, course, sampler.loss(at_risk))
 
 
 def _last_checks(means: Means, judged: Snapshot, step: Step) -> tuple[Check, ...]:
@@ -183,14 +215,16 @@ def _refused(step: Step, checks: tuple[Check, ...]) -> StepRun:
     return StepRun(step, StepOutcome.REFUSED, False, None, checks, why=f"nothing was sent: {said}", hint=hint)
 
 
-def _told(
-    step: Step, spoken: _Spoken, followed: Followed, sampler: Sampler, at_risk: tuple[int, int] | None
-) -> StepRun:
+_CUT_OFF = Followed(StepOutcome.INDETERMINATE, why="interrupted before it was seen", hint="Look: rcfail health")
+
+
+def _told(step: Step, course: _Course, loss: Loss) -> StepRun:
+    followed = course.followed or _CUT_OFF
     return StepRun(
         step=step,
         outcome=followed.outcome,
         sent=True,
-        reply=spoken.text,
+        reply=course.spoken.text if course.spoken else None,
         verification=followed.checks,
         timeline=followed.timeline,
         new_primary=followed.new_primary,
@@ -199,5 +233,5 @@ def _told(
         hint=followed.hint,
         ours=followed.ours,
         retry_after_ms=followed.retry_after_ms,
-        loss=sampler.loss(at_risk),
+        loss=loss,
     )

@@ -63,8 +63,8 @@ def apply(
         canary=canary,
         command="apply",
     )
-    with ended_like_ctrl_c(), at_site(settings, audit_path(audit)) as site:
-        told = fail_over(site, wish, ways_of(settings, yes=yes))
+    with ended_like_ctrl_c() as signals, at_site(settings, audit_path(audit)) as site:
+        told = fail_over(site, wish, ways_of(settings, signals, yes=yes))
     return outcome_of("apply", settings, told, Limits(max_gap, max_loss_bytes))
 
 

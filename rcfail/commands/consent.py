@@ -25,6 +25,10 @@ def insist_on_consent(page: Iterable[Line], word: str, what: str, *, yes: bool, 
     write_page(page, sys.stderr, color=color)
     sys.stderr.write(f"\nType {word} ({what}) to go on: ")
     sys.stderr.flush()
-    said = sys.stdin.readline()
+    try:
+        said = sys.stdin.readline()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nnothing was sent\n")
+        raise
     if said.strip().lower() != word.lower():
         raise Declined("that was not it: nothing was sent", "See what would happen: --dry-run")

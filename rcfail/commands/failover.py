@@ -17,14 +17,14 @@ from rcfail.change.told import Told, Turn
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import audit_path, change_options, overrides, tell
 from rcfail.commands.consent import insist_on_consent
-from rcfail.commands.interruption import ended_like_ctrl_c, held_back
+from rcfail.commands.interruption import Signals, ended_like_ctrl_c, held_back
 from rcfail.commands.options import Verb, completed_by, duration, settings_of
 from rcfail.errors import ConfigFault, UsageFault
 from rcfail.exits import ExitCode
 from rcfail.failing_over import Ways, Wish, fail_over
 from rcfail.moving import at_site
 from rcfail.render.facts import cluster_name
-from rcfail.render.failover_answer import Limits, answer_page, consent_page, failover_data, passed_limit
+from rcfail.render.failover_answer import Limits, answer_page, consent_page, failover_data, intent_page, passed_limit
 from rcfail.render.failover_page import moment_line
 from rcfail.render.outcome import Outcome, Trouble
 from rcfail.render.write import write_page
@@ -92,8 +92,8 @@ def failover(ctx: click.Context, /, **flags: Any) -> Outcome:
     if limits.gap_s is not None and not wish.canary:
         raise UsageFault("--max-gap needs --canary: nothing else measures it", "Add --canary.")
     settings = settings_of(ctx)
-    with ended_like_ctrl_c(), at_site(settings, audit_path(flags["audit"])) as site:
-        told = fail_over(site, wish, ways_of(settings, yes=flags["yes"]))
+    with ended_like_ctrl_c() as signals, at_site(settings, audit_path(flags["audit"])) as site:
+        told = fail_over(site, wish, ways_of(settings, signals, yes=flags["yes"]))
     if save_to is not None and told.turn is Turn.ALLOWED and told.found is not None:
         _save(save_to, settings, told.found, wish.reason)
     return outcome_of("failover", settings, told, limits, save_to)
@@ -137,14 +137,15 @@ def wish_of(flags: dict[str, Any]) -> Wish:
     )
 
 
-def ways_of(settings: Settings, *, yes: bool) -> Ways:
+def ways_of(settings: Settings, signals: Signals, *, yes: bool) -> Ways:
     """Questions and live lines on stderr."""
     color = settings.output.color
 
-    def consent(found: Judged) -> bool:
-        word = found.request.primary[:_SHORT]
-        page = consent_page(found, _width())
-        insist_on_consent(page, word, "the primary's id", yes=yes, color=color)
+    def consent(told: Told) -> bool:
+        word = told.primary[:_SHORT]
+        if yes and sys.stderr is not None:
+            write_page(intent_page(told, _width()), sys.stderr, color=color)
+        insist_on_consent(consent_page(told, _width()), word, "the primary's id", yes=yes, color=color)
         return not yes
 
     def witness(snapshot: Snapshot, moment: Moment) -> None:
@@ -152,7 +153,7 @@ def ways_of(settings: Settings, *, yes: bool) -> Ways:
             write_page((moment_line(snapshot, moment),), sys.stderr, color=color)
             sys.stderr.flush()
 
-    return Ways(consent, witness, tell, held_back)
+    return Ways(consent, witness, tell, held_back, signals.ignore)
 
 
 def _width() -> int:

@@ -39,12 +39,12 @@ _HEADS = {
 def plan_page(snapshot: Snapshot, plan: Plan, width: int) -> Iterator[Line]:
     """What would be sent, to whom, and what it does."""
     for step in plan.steps:
-        yield from _labelled("plan", _sentence(snapshot, step), width)
-        yield from _labelled("", f"{step.mode}: {_MEANING[step.mode]}", width)
-        yield from _labelled("", _command(snapshot, step), width)
+        yield from labelled("plan", sentence(snapshot, step), width)
+        yield from labelled("", f"{step.mode}: {_MEANING[step.mode]}", width)
+        yield from labelled("", _command(snapshot, step), width)
 
 
-def _sentence(snapshot: Snapshot, step: Step) -> str:
+def sentence(snapshot: Snapshot, step: Step) -> str:
     slots = slots_text(step.slots)
     return f"{_name(snapshot, step.target)} takes {slots} over from {_name(snapshot, step.primary)}"
 
@@ -56,8 +56,11 @@ def _command(snapshot: Snapshot, step: Step) -> str:
     return f"{words} is sent to {_place(snapshot, step.target)}, once; {going}it is watched for up to {bound}"
 
 
-def checks_page(checks: Iterable[Check], width: int, *, passed: bool = True) -> Iterator[Line]:
-    """Each check on its lines; what refuses stands last, where the eye is."""
+def checks_page(checks: Iterable[Check], width: int, *, passed: bool = True, before: bool = True) -> Iterator[Line]:
+    """Each check on its lines; what refuses stands last, where the eye is.
+
+    `before` the send something may let a check pass; of what was verified after it nothing can.
+    """
     ordered = sorted(checks, key=lambda each: each.refuses)
     shown = [each for each in ordered if passed or each.verdict is not CheckVerdict.PASS]
     for each in shown:
@@ -65,7 +68,7 @@ def checks_page(checks: Iterable[Check], width: int, *, passed: bool = True) -> 
         head = line("  ", Span(f"{each.verdict.upper():<8}", style), span(f"{each.code:<{_CODE}}  "))
         text = each.evidence + (f" (let pass by {each.override})" if each.overridden else "")
         yield from wrapped(text, width, first=head, indent=12 + _CODE)
-        if each.refuses:
+        if each.refuses and before:
             way = f"only {each.override} lets it pass" if each.override else "nothing lets it pass"
             yield from wrapped(way, width, first=line(" " * (12 + _CODE)), indent=12 + _CODE, style=Style.DIM)
         if each.hint and each.verdict is not CheckVerdict.PASS:
@@ -117,8 +120,8 @@ def done_page(snapshot: Snapshot, runs: Iterable[StepRun], width: int) -> Iterat
             _answer(snapshot, each), width, first=line(Span(word, style), "  "), indent=2, style=Style.HEAD
         )
         if each.hint:
-            yield from _labelled("hint", each.hint, width)
-        yield from checks_page(each.verification, width)
+            yield from labelled("hint", each.hint, width)
+        yield from checks_page(each.verification, width, before=False)
 
 
 def _answer(snapshot: Snapshot, done: StepRun) -> str:
@@ -130,7 +133,7 @@ def _answer(snapshot: Snapshot, done: StepRun) -> str:
     return f"{target}: {done.why}"
 
 
-def _labelled(label: str, text: str, width: int) -> Iterator[Line]:
+def labelled(label: str, text: str, width: int) -> Iterator[Line]:
     yield from wrapped(text, width, first=line(span(f"{label:<{_LABEL}}", Style.DIM)), indent=_LABEL)
 
 

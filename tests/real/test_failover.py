@@ -253,7 +253,7 @@ def test_a_target_that_dies_right_after_the_send(lab: LabMaker, tmp_path: Path) 
             assert first, "it ended before it was sent"
             first = running.stderr.readline()
         one.kill(new)
-        said, talk = running.communicate(timeout=60)
+        said, talk = running.communicate(timeout=120)
     assert running.returncode in (NOT_DONE, INCOMPLETE, INDETERMINATE, OK), (said, talk)
     served_by_new = any(one.belief(node, new).slots for node in ("n2", "n3"))
     head = said.split(maxsplit=1)[0]

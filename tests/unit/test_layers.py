@@ -44,8 +44,10 @@ MAY_IMPORT = {
     "practice": {"change", "health", "cluster", "wire", "clock", *BOTTOM},
     **{
         room: {"render", "change", "health", "cluster", "wire", "settings", "clock", *LOOKING, *BOTTOM}
-        for room in LOOKING
+        for room in LOOKING - {"failing_over"}
     },
+    # It begins the canary, which runs beside the one failover.
+    "failing_over": {"practice", "render", "change", "cluster", "errors", "exits", "moving"},
     "commands": {
         *LOOKING,
         "render",

@@ -16,19 +16,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # A room is a folder, or a module that stands by itself. Each may import what is named, and itself.
 BOTTOM = {"errors", "exits"}
 PURE = {"cluster", "health"}
-LOOKING = {
-    "session",
-    "rounds",
-    "blind",
-    "watch",
-    "waiting",
-    "moving",
-    "failing_over",
-    "roundup",
-    "relocating",
-    "remembered",
-    "touring",
-}
+LOOKING = {"session", "rounds", "blind", "watch", "waiting", "roundup"}
+CARRYING_OUT = {"moving", "failing_over", "relocating", "remembered", "touring"}
+"""The runs that change a cluster: they look, and besides practise a canary."""
+
 MAY_IMPORT = {
     "errors": {"exits"},
     "exits": set[str](),
@@ -48,8 +39,25 @@ MAY_IMPORT = {
     },
     # It begins the canary, which runs beside the one failover.
     "failing_over": {"practice", "render", "change", "cluster", "errors", "exits", "moving"},
+    **{
+        room: {
+            *LOOKING,
+            *CARRYING_OUT,
+            "render",
+            "practice",
+            "change",
+            "health",
+            "cluster",
+            "wire",
+            "settings",
+            "clock",
+            *BOTTOM,
+        }
+        for room in CARRYING_OUT
+    },
     "commands": {
         *LOOKING,
+        *CARRYING_OUT,
         "render",
         "practice",
         "change",

@@ -472,3 +472,15 @@ def test_nodes_that_are_down_for_the_others_too_are_no_fault_of_this_host() -> N
     for each in ("b", "b1", "c", "c1"):
         world.kill(each)
     assert the("observer", judged(world, TAKEOVER)).verdict is PASS
+
+
+@pytest.mark.parametrize("mode", [FORCE, TAKEOVER])
+def test_a_replica_that_still_holds_the_data_of_another_shard_is_not_promoted(mode: Mode) -> None:
+    """It was told to replicate this primary, and its first copy from it has not begun."""
+    world = world_of()
+    lost_link("3", master_replid=B)(world)
+    check = the("data", judged(world, mode, *Override))
+    assert (check.verdict, check.override) == (FAIL, None)
+    assert "127.50.2.1:7000" in check.evidence
+    dead(world)
+    assert not the("data", judged(world, mode, Override.DATA_LOSS)).refuses

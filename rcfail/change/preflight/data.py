@@ -73,6 +73,10 @@ def _worth_it(case: Case, vitals: Vitals) -> Check:
         return case.check(_DATA, CheckVerdict.FAIL, f"{what}, and it holds no key: {ruin}", all_is_lost)
     if holds_nothing(vitals):
         return case.check(_DATA, CheckVerdict.FAIL, f"it never synced, and holds no key: {ruin}", all_is_lost)
+    stranger = _of_another_stream(case, said)
+    if stranger is not None:
+        text = f"what it holds is of another shard, that of {called(stranger)}: it has not yet copied its own primary"
+        return case.check(_DATA, CheckVerdict.FAIL, f"{text}; {_held(said, keys)}", all_is_lost)
     if copy:
         text = f"a full copy is on its way that replaces what it holds; {_held(said, keys)}"
         return case.check(_DATA, CheckVerdict.FAIL, text, Override.DATA_LOSS)
@@ -80,6 +84,15 @@ def _worth_it(case: Case, vitals: Vitals) -> Check:
         text = f"it has data of its own and was not in sync since it was started {_uptime(vitals)}; {_held(said, keys)}"
         return warned(_DATA, text)
     return _by_age(case, said, keys)
+
+
+def _of_another_stream(case: Case, said: Replication) -> Node | None:
+    """The other primary whose stream it has: it was sent here (CLUSTER REPLICATE), and its first copy has not begun."""
+    own = case.primary.vitals.replication if case.primary.vitals else Replication()
+    if not said.replid or said.replid in (own.replid, own.replid2):
+        return None
+    others = (case.snapshot.nodes[each] for each in case.snapshot.electorate.voters if each != case.primary.node_id)
+    return next((each for each in others if each.vitals and each.vitals.replication.replid == said.replid), None)
 
 
 def _was_linked(case: Case, said: Replication) -> bool:

@@ -71,14 +71,16 @@ def _of_target(case: Case) -> Wait | None:
     if not rule_ms:
         return None
     name, rule = called(case.target), duration(rule_ms)
-    since_ms = _since_sent_ms(case, case.target)
-    if since_ms is not None and since_ms < rule_ms:
-        why = f"{name} stood for election {duration(since_ms)} ago, and stands again {rule} after that"
-        return Wait(rule_ms - since_ms, why)
     stood = _ever_stood(case.target)
     if stood is False:
         return None
-    up_ms = _up_ms(case.target)
+    if _stood_just_now(case):
+        return Wait(rule_ms, f"{name} asked for votes between two looks just now, and stands again {rule} after that")
+    since_ms, up_ms = _since_sent_ms(case, case.target), _up_ms(case.target)
+    # The time of it is kept in memory alone: a process that was started later knows nothing of it.
+    if since_ms is not None and since_ms < rule_ms and (up_ms is None or up_ms >= since_ms):
+        why = f"{name} stood for election {duration(since_ms)} ago, and stands again {rule} after that"
+        return Wait(rule_ms - since_ms, why)
     if stood and up_ms is not None and up_ms < rule_ms:
         why = (
             f"{name} stood for election since it was started {duration(up_ms)} ago, and stands again {rule} after that"
@@ -107,7 +109,8 @@ def _of_voters(case: Case) -> Wait | None:
         return None
     rule = duration(rule_ms)
     members = (case.target, *case.siblings())
-    recent = [(since, node) for node in members if (since := _since_sent_ms(case, node)) is not None]
+    sent = [(since, node) for node in members if (since := _since_sent_ms(case, node)) is not None]
+    recent = [(since, node) for since, node in sent if not _came_to_nothing(node, since)]
     if recent:
         since_ms, node = min(recent, key=lambda each: each[0])
         if since_ms < rule_ms:
@@ -132,6 +135,18 @@ def _since_sent_ms(case: Case, node: Node) -> int | None:
     """How long ago our audit knows of a send that made it stand."""
     times = [each.at_unix_ms for each in case.seen.stood if each.node == node.node_id]
     return max(0, case.snapshot.taken_at_unix_ms - max(times)) if times else None
+
+
+def _came_to_nothing(node: Node, since_ms: int) -> bool:
+    """It lives since before the send, and has asked for no votes: what was sent never came to an election."""
+    up_ms = _up_ms(node)
+    return _ever_stood(node) is False and up_ms is not None and up_ms > since_ms
+
+
+def _stood_just_now(case: Case) -> bool:
+    earlier = case.seen.before.node(case.target.node_id) if case.seen.before else None
+    then, now = (node.vitals.cluster if node and node.vitals else None for node in (earlier, case.target))
+    return bool(then and now and then.state and then.messages.get(_ASKED, 0) < now.messages.get(_ASKED, 0))
 
 
 def _ever_stood(node: Node) -> bool | None:

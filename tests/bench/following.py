@@ -34,7 +34,7 @@ from rcfail.settings.load import Flags, load
 from rcfail.wire.door import Door
 
 ASKED = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
-NAP_S = 0.002
+NAP_S = 0.004
 GIVE_UP_S = 30.0
 NODE_TIMEOUT_MS, SMALL_TIMEOUT_MS = 5000, 1000
 
@@ -134,10 +134,11 @@ def shows(target: str, primary: str, first_slot: str, places: list[str]) -> None
             if texts is None:
                 continue
             mine[1] = b""
-            answered.append(sock)
-            if mine[0] in waiting and shown(*texts, target, primary, first_slot):
+            if shown(*texts, target, primary, first_slot):
                 waiting.discard(mine[0])
                 last_s = time.monotonic()
+            else:
+                answered.append(sock)
         # A pause, or the loop would take the processor from what it measures.
         SYSTEM_CLOCK.sleep(NAP_S)
         for sock in answered:

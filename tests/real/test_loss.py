@@ -17,8 +17,9 @@ from tests.real.test_change_lock import seen
 
 every_server = pytest.mark.every_server
 
-# A primary that pings its replicas now and then would add bytes that are no writes.
-NO_PINGS = ("repl-ping-replica-period 3600",)
+# A primary that pings its replicas now and then would add bytes that are no writes. And a copy that begins a second
+# late leaves the end of the old stream to be seen for that long, however busy this machine is.
+EVEN = ("repl-ping-replica-period 3600", "repl-diskless-sync yes", "repl-diskless-sync-delay 1")
 
 
 def sampler(lab: RunningLab, mode: Mode, primary: str = "n1") -> Sampler:
@@ -45,7 +46,7 @@ def gone(lab: RunningLab, writer: Writer, new: str) -> int:
 @every_server
 @pytest.mark.parametrize("mode", [Mode.FORCE, Mode.TAKEOVER])
 def test_the_sample_is_what_is_really_lost(lab: LabMaker, mode: Mode) -> None:
-    made = lab(conf=NO_PINGS)
+    made = lab(conf=EVEN)
     new = made.replica_of("n1")
     with writing(made, "n1") as writer, sampler(made, mode) as sampled:
         seen_twice = Seen(seen(made)[1], seen(made)[1])
@@ -60,7 +61,7 @@ def test_the_sample_is_what_is_really_lost(lab: LabMaker, mode: Mode) -> None:
 
 @every_server
 def test_graceful_loses_nothing_and_that_is_shown(lab: LabMaker) -> None:
-    made = lab(conf=NO_PINGS)
+    made = lab(conf=EVEN)
     new = made.replica_of("n1")
     with writing(made, "n1") as writer, sampler(made, Mode.GRACEFUL) as sampled:
         made.say(new, "CLUSTER", "FAILOVER")
@@ -74,7 +75,7 @@ def test_graceful_loses_nothing_and_that_is_shown(lab: LabMaker) -> None:
 @every_server
 def test_a_late_look_tells_that_nothing_was_lost_but_not_how_much(lab: LabMaker) -> None:
     """Where the moment itself was missed, a partial copy still shows that there was nothing to throw away."""
-    made = lab(conf=NO_PINGS)
+    made = lab(conf=EVEN)
     new = made.replica_of("n1")
     late = sampler(made, Mode.GRACEFUL)
     made.say("n1", "SET", key_of(made.belief("n1", "n1")), "x" * 1000)
@@ -87,7 +88,7 @@ def test_a_late_look_tells_that_nothing_was_lost_but_not_how_much(lab: LabMaker)
 
 @every_server
 def test_a_killed_primary_leaves_only_the_least(lab: LabMaker) -> None:
-    made = lab(conf=NO_PINGS)
+    made = lab(conf=EVEN)
     new = made.replica_of("n1")
     with writing(made, "n1") as writer, sampler(made, Mode.FORCE) as sampled:
         made.wait(lambda: sampled.samples > 20, "samples")
@@ -105,7 +106,7 @@ def test_a_killed_primary_leaves_only_the_least(lab: LabMaker) -> None:
 
 @every_server
 def test_what_a_replica_without_a_link_had_not_copied_is_counted(lab: LabMaker) -> None:
-    made = lab(conf=NO_PINGS, node_timeout_ms=15000)
+    made = lab(conf=EVEN, node_timeout_ms=15000)
     new = made.replica_of("n1")
     with writing(made, "n1") as writer:
         made.break_replication(new)
@@ -129,7 +130,7 @@ def test_what_a_replica_without_a_link_had_not_copied_is_counted(lab: LabMaker) 
 def test_a_graceful_request_that_an_election_overtakes_is_not_called_lossless(lab: LabMaker) -> None:
     """The primary is frozen and the request lies there. When the voters call it failed the election begins at once,
     though no offsets were matched (clusterHandleSlaveFailover tests mf_end, cluster_legacy.c)."""
-    made = lab(conf=NO_PINGS)
+    made = lab(conf=EVEN)
     new = made.replica_of("n1")
     with writing(made, "n1"), sampler(made, Mode.GRACEFUL) as sampled:
         made.wait(lambda: sampled.samples > 20, "samples")
@@ -151,7 +152,7 @@ def test_nobody_promoted_is_no_loss_of_nothing(lab: LabMaker) -> None:
 @every_server
 def test_whoever_is_promoted_instead_is_counted_from(lab: LabMaker) -> None:
     """The target was asked for, and its sibling became primary: what that one took over is what counts."""
-    made = lab(replicas=2, conf=NO_PINGS)
+    made = lab(replicas=2, conf=EVEN)
     sibling = made.replicas_of("n1")[1]
     with writing(made, "n1") as writer, sampler(made, Mode.FORCE) as sampled:
         made.say(sibling, "CLUSTER", "FAILOVER", "TAKEOVER")

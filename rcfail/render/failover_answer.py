@@ -106,9 +106,8 @@ def _others(told: Told, width: int) -> Iterator[Line]:
 def _risk(found: Judged, width: int) -> Iterator[Line]:
     yield from labelled("", f"can be lost: {risk_text(found.seen, found.request, found.at_risk_bytes)}", width)
     if found.request.mode is Mode.GRACEFUL:
-        least, most = graceful_pause_ms(found.seen, found.request.target)
-        span_text = duration(most) if least == most else f"{duration(least)} to {duration(most)}"
-        yield from labelled("", f"writes wait meanwhile: {span_text}, as it looks now", width)
+        _, most_ms = graceful_pause_ms(found.seen, found.request.target)
+        yield from labelled("", f"writes wait for up to {duration(most_ms)}, as it looks now", width)
 
 
 def _ran(told: Told, run: StepRun, width: int) -> Iterator[Line]:

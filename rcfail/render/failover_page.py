@@ -22,9 +22,9 @@ _CHECK_STYLES = {
 _LABEL = len("plan  ")
 _CODE = 20
 _MEANING = {
-    Mode.GRACEFUL: "the primary holds writes back until the replica has all of them; nothing is lost",
-    Mode.FORCE: "the voters elect the replica without its primary's help; what it has not copied is lost",
-    Mode.TAKEOVER: "the replica takes the slots without a vote; what it has not copied is lost",
+    Mode.GRACEFUL: "the primary hands over to the replica",
+    Mode.FORCE: "the voters elect the replica without its primary's help",
+    Mode.TAKEOVER: "the replica takes the slots without a vote",
 }
 _HEADS = {
     StepOutcome.DONE: ("DONE", Style.GOOD),

@@ -89,7 +89,7 @@ def _of_target(case: Case) -> Wait | None:
     if stood is None:
         return Wait(None, f"{name} does not tell whether it stood for election (CLUSTER INFO); {rule} must have passed")
     return Wait(
-        None, f"{name} has stood for election before, {_since(case)}; if {rule} have not passed, it would not stand"
+        None, f"{name} has stood for election before, {_since(case)}; within {rule} of that it would not stand again"
     )
 
 
@@ -99,7 +99,7 @@ def _since(case: Case) -> str:
     audit = f"; our audit cannot be read: {case.seen.stood_unread}" if case.seen.stood_unread else ""
     if age_s is None:
         return f"and nobody tells when{audit}"
-    return f"the last time that it won was before it followed its primary, {duration(age_s * 1000)} ago{audit}"
+    return f"won none for {duration(age_s * 1000)}, and when it lost one nobody tells{audit}"
 
 
 def _of_voters(case: Case) -> Wait | None:

@@ -235,7 +235,7 @@ def test_without_a_majority_only_takeover_and_only_when_a_human_says_that_the_ot
     whole = [word for each in lost for word in ("--confirm-fenced", each.node_id)]
     assert ask(one, tmp_path, target, "--takeover", *whole).code == OK
     assert pasted(one, tmp_path, target, "--takeover", having="--confirm-fenced") == OK
-    assert pasted(one, tmp_path, target, "--force", having="--takeover") == OK
+    assert pasted(one, tmp_path, target, "--force", having="--takeover") == REFUSED, "it does not confirm by itself"
 
 
 @every_server

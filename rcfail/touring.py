@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from rcfail.change.candidates import chosen, contenders
+from rcfail.change.comeback import missing, told_of
 from rcfail.change.errand import Ended, Errand, run_errand
 from rcfail.change.layout import WrittenLayout, layout_of
 from rcfail.change.moves import numbered
@@ -27,7 +28,7 @@ from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
 from rcfail.change.tour import NodeRun, Phase, Rolled, Tour
 from rcfail.clock import Deadline, poll
-from rcfail.cluster.nouns import NodeId, Role
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.errors import CannotSee, OutOfTime, Refused, UsageFault
 from rcfail.health.wording import called, counted, named
@@ -365,42 +366,3 @@ _RESTORE = "All nodes had their turn. To bring the layout back: the same command
 def _of_scope(tour: Tour) -> WrittenLayout:
     """The shards whose primary had a turn: no other was moved."""
     return replace(tour.before, shards=tuple(each for each in tour.before.shards if each.primary.node_id in tour.scope))
-
-
-def told_of(node: Node) -> Mapping[str, str]:
-    """What the operator's command is told of its node."""
-    place = node.endpoint or node.address.endpoint
-    return {
-        "RCFAIL_NODE_ID": node.node_id,
-        "RCFAIL_NODE_HOST": place.host if place else node.host,
-        "RCFAIL_NODE_PORT": str(place.port) if place else "",
-        "RCFAIL_NODE_ADDRESS": str(place) if place else "",
-        "RCFAIL_NODE_HOSTNAME": node.address.hostname,
-        "RCFAIL_NODE_ROLE": node.role.value,
-        "RCFAIL_NODE_ZONE": node.zone,
-    }
-
-
-def missing(node: Node | None) -> str:
-    """What a node lacks to be a whole member, in a clause; "" for nothing."""
-    return next(_lacking(node), "")
-
-
-def _lacking(node: Node | None) -> Iterator[str]:
-    if node is None:
-        yield "nobody knows it"
-        return
-    own = node.view.own if node.view else None
-    if own is None or node.vitals is None:
-        yield f"it does not answer ({node.silence.reason})" if node.silence else "it does not say what it is"
-        return
-    vitals = node.vitals
-    if vitals.storage.loading or vitals.storage.async_loading:
-        yield "it is loading its data"
-    if own.role is Role.REPLICA:
-        if vitals.replication.sync_in_progress:
-            yield "it is taking a copy"
-        if not vitals.replication.link_up:
-            yield "the link to its primary is down"
-    elif own.slots and vitals.cluster.state != "ok":
-        yield f"it is a primary with cluster_state:{vitals.cluster.state}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rcfail.change.candidates import Contender
@@ -13,6 +13,7 @@ from rcfail.change.run import CODES, StepRun
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.exits import ExitCode
+from rcfail.health.manner import PLAIN, Manner
 
 
 class Turn(StrEnum):
@@ -52,3 +53,19 @@ class Told:
         if self.run is not None:
             return CODES[self.run.outcome]
         return ExitCode.REFUSED if self.turn is Turn.REFUSED else ExitCode.OK
+
+
+def fitted(told: Told, manner: Manner) -> Told:
+    """The same, with hints that this operator can paste."""
+    if manner == PLAIN:
+        return told
+    found, run = told.found, told.run
+    if found is not None:
+        found = replace(found, checks=_fit(found.checks, manner))
+    if run is not None:
+        run = replace(run, hint=manner.fit(run.hint), verification=_fit(run.verification, manner))
+    return replace(told, found=found, run=run)
+
+
+def _fit(checks: tuple[Check, ...], manner: Manner) -> tuple[Check, ...]:
+    return tuple(replace(each, hint=manner.fit(each.hint)) for each in checks)

@@ -13,7 +13,7 @@ from rcfail.change.mover import Judged
 from rcfail.change.plan_file import SavedPlan, plan_text
 from rcfail.change.request import Mode
 from rcfail.change.run import Moment
-from rcfail.change.told import Told, Turn
+from rcfail.change.told import Told, Turn, fitted
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import audit_path, change_options, overrides, tell
 from rcfail.commands.consent import insist_on_consent
@@ -28,6 +28,7 @@ from rcfail.render.failover_answer import Limits, answer_page, consent_page, fai
 from rcfail.render.failover_page import moment_line
 from rcfail.render.outcome import Outcome, Trouble
 from rcfail.render.write import write_page
+from rcfail.session import manner_of
 from rcfail.settings.sections import Settings
 
 _SHORT = 8
@@ -175,6 +176,7 @@ def _save(path: Path, settings: Settings, found: Judged, reason: str) -> None:
 
 def outcome_of(command: str, settings: Settings, told: Told, limits: Limits, saved: Path | None = None) -> Outcome:
     """The answer of `failover` and of `apply`."""
+    told = fitted(told, manner_of(settings))
     code, troubles = told.exit_code, list[Trouble]()
     if code is ExitCode.OK and (over := passed_limit(told, limits)):
         code = ExitCode.LIMIT

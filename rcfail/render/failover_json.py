@@ -43,6 +43,7 @@ def check_data(check: Check) -> Mapping[str, Any]:
         "evidence": check.evidence,
         "override": check.override.value if check.override else None,
         "overridden": check.overridden,
+        "hint": check.hint or None,
     }
 
 
@@ -96,6 +97,7 @@ def _outcome(done: StepRun, gap_ms: int | None) -> Mapping[str, Any]:
         "epoch_before": done.step.epoch,
         "epoch_after": done.epoch_after,
         "why": done.why or None,
+        "hint": done.hint or None,
         "retry_after_ms": done.retry_after_ms,
         "loss": {
             "at_risk_bytes": list(done.loss.at_risk_bytes) if done.loss.at_risk_bytes else None,

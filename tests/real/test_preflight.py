@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -148,6 +149,20 @@ def test_whom_the_operator_expects_has_to_be_the_primary(lab: LabMaker, tmp_path
     assert wrong.checks["target-role"]["override"] is None
     assert one.node("n2").node_id[:8] in wrong.checks["target-role"]["evidence"]
     assert "target-role" not in ask(one, tmp_path, target, "--expect-primary", one.node("n1").node_id).refused_by
+
+
+def test_a_hint_names_the_cluster_as_the_operator_did(lab: LabMaker, tmp_path: Path) -> None:
+    one = lab()
+    config = tmp_path / "config.toml"
+    config.write_text("[clusters.shop]\nseeds = [" + ", ".join(f'"{each}"' for each in one.seeds.split(",")) + "]\n")
+    operator = Operator(one, tmp_path)
+    environment = {**operator.environment, "RCFAIL_SEEDS": "", "RCFAIL_CONFIG": str(config)}
+    words = ("failover", one.replica_of("n1").node_id, "--force", "--dry-run", "-c", "shop")
+    ran = run_rcfail(*words, "-o", "json", environment=environment)
+    rows = {row["check"]: row for row in json.loads(ran.stdout)["data"]["preflight"]}
+    assert "rcfail failover -c shop " in rows["primary-alive"]["hint"]
+    assert rows["data"]["hint"] is None
+    assert "rcfail failover -c shop " in " ".join(run_rcfail(*words, environment=environment).stdout.split())
 
 
 # The primary: dead, frozen, cut off from us

@@ -70,6 +70,7 @@ def ballot(snapshot: Snapshot, target: NodeId, primary: NodeId, stopped: Collect
     voters = snapshot.electorate.voters
     side = frozenset(side_of(target, voters, snapshot.by_observer))
     claimed = _claimed(snapshot, target, primary)
+    mute = _mute(snapshot, target)
     newer: dict[int, bool] = {}
     votes: dict[NodeId, Vote] = {}
     for voter in voters:
@@ -80,15 +81,21 @@ def ballot(snapshot: Snapshot, target: NodeId, primary: NodeId, stopped: Collect
             votes[voter] = Vote.APART
         else:
             vote = _vote(node, target, primary, claimed, newer)
-            votes[voter] = Vote.UNSEEN if vote is Vote.GIVEN and _mute(snapshot, target, voter) else vote
+            votes[voter] = Vote.UNSEEN if vote is Vote.GIVEN and voter in mute else vote
     return Ballot(votes, snapshot.electorate.needed)
 
 
-def _mute(snapshot: Snapshot, target: NodeId, voter: NodeId) -> bool:
-    """The target waits for an answer of it on the bus, and nobody is suspected yet: cut off, or frozen, just now."""
+def _mute(snapshot: Snapshot, target: NodeId) -> frozenset[NodeId]:
+    """For whose answer on the bus the target waits, and suspects nobody yet: cut off, or frozen, just now.
+
+    All are read at once, for with a thousand nodes each single pulse takes as long as all of them.
+    """
     view = snapshot.by_observer.get(target)
-    waits_ms = unanswered_ms(view, voter) if view is not None else None
-    return waits_ms is not None and waits_ms > ANSWER_MS
+    if view is None or view.reply is None:
+        return frozenset()
+    sent = view.reply.pulses.split(" ")[::2]
+    waiting = (each.node_id for each, at in zip(view.reply.table.beliefs, sent, strict=False) if at != "0")
+    return frozenset(each for each in waiting if (unanswered_ms(view, each) or 0) > ANSWER_MS)
 
 
 def _claimed(snapshot: Snapshot, target: NodeId, primary: NodeId) -> Belief | None:

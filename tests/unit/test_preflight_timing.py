@@ -99,7 +99,7 @@ def test_a_process_that_was_started_since_knows_nothing_of_it_but_the_voters_do(
 def test_without_an_audit_only_a_warning_is_left() -> None:
     check = cooldown(seen_of(stood("a1"), 400))
     assert check.verdict is WARN
-    assert "7 min ago" in check.evidence
+    assert "7 min" in check.evidence
     unread = cooldown(replace(seen_of(stood("a1")), stood_unread="permission denied"))
     assert "permission denied" in unread.evidence
     nothing = cooldown(replace(seen_of(stood("a1")), connections=None))
@@ -142,7 +142,7 @@ def test_the_youngest_of_several_connections_from_one_host_counts() -> None:
     seen = seen_of(world, 400)
     assert seen.connections is not None
     young = replace(seen.connections[0], address=f"{world['a1'].endpoint.host}:50000", age_s=50)
-    assert "50 s ago" in cooldown(replace(seen, connections=(*seen.connections, young))).evidence
+    assert "50 s" in cooldown(replace(seen, connections=(*seen.connections, young))).evidence
 
 
 def test_a_takeover_asks_for_no_votes() -> None:

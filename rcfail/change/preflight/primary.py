@@ -58,11 +58,13 @@ def _for_graceful(case: Case) -> Check:
         return case.check(_ALIVE, CheckVerdict.UNKNOWN, text, Override.DATA_LOSS)
     if case.primary.view is not None and case.primary.view.vitals.storage.loading:
         return case.check(_ALIVE, CheckVerdict.FAIL, f"{name} is loading its data set, and can hand nothing over")
-    side = side_of(case.target.node_id, tuple(case.snapshot.nodes), case.snapshot.by_observer)
+    flagging = {*case.primary.suspected_by, *case.primary.failed_by}
+    wanted = (case.primary.node_id, *sorted(flagging))
+    side = side_of(case.target.node_id, wanted, case.snapshot.by_observer)
     if case.primary.node_id not in side:
         text = f"{name} and the target do not hear each other: one of them suspects the other"
         return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS)
-    flags = {*case.primary.suspected_by, *case.primary.failed_by} & set(side)
+    flags = flagging & set(side)
     if flags:
         text = f"{name} is suspected by {counted(len(flags), 'node')} on the target's side: "
         text += f"{places(case.snapshot, tuple(sorted(flags)))}; once it is held for failed, writes can be lost"

@@ -9,9 +9,9 @@ from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, 
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.ballot import Vote, overlaps
 from rcfail.cluster.candidacy import candidates
+from rcfail.cluster.dialect import has_slot_migrations
 from rcfail.cluster.failover_stage import Stage, failover_stage
 from rcfail.cluster.nouns import Belief, NodeId
-from rcfail.cluster.observation import AbsenceKind, Ask
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
 from rcfail.cluster.sync import Sync, sync_of
 from rcfail.health.rules.open_slots import is_running
@@ -99,6 +99,8 @@ def _due(case: Case) -> Iterator[tuple[Node, Known]]:
     for shard in case.snapshot.shards:
         if shard.primary_id == case.primary.node_id or not shard.slots:
             continue
+        if not case.snapshot.nodes[shard.primary_id].failed_by:
+            continue
         found = failover_stage(case.snapshot, shard)
         if found.stage not in (Stage.AGREED, Stage.ELECTION_DUE):
             continue
@@ -138,10 +140,8 @@ def _unseen(case: Case) -> Iterator[str]:
     own = case.primary.view
     if own is None and not case.primary_dead:
         yield f"{called(case.primary)} is silent to us, so it is not known whether slots of it are on their way"
-    if own is not None and own.slot_migrations is None:
-        absence = own.absences.get(Ask.SLOT_MIGRATIONS)
-        if absence is not None and absence.kind is AbsenceKind.NOT_PERMITTED:
-            yield f"we may not ask {called(case.primary)} whether slots are on their way (CLUSTER GETSLOTMIGRATIONS)"
+    if own is not None and own.slot_migrations is None and has_slot_migrations(own.vitals.server):
+        yield f"{called(case.primary)} does not tell whether slots are on their way (CLUSTER GETSLOTMIGRATIONS)"
 
 
 def shard_agreed(case: Case) -> Check:
@@ -184,6 +184,9 @@ def pair_after(case: Case) -> Check:
     found = [each.seen for each in shortcomings(case.snapshot, shard, case.primary, case.target)] if shard else []
     if found:
         return warned(_PAIR, "; ".join(found))
+    unread = [node for node in (case.target, case.primary) if node.view is not None and node.view.settings is None]
+    if unread:
+        return warned(_PAIR, f"{listing(map(called, unread))} does not tell its settings, so they cannot be compared")
     if case.primary.view is None:
         return warned(_PAIR, f"{called(case.primary)} is silent, so users and memory of the two cannot be compared")
     return passed(_PAIR, "logins, users, memory and the copies that writes ask for fit, as far as we may see them")
@@ -199,9 +202,11 @@ def load(case: Case) -> Check:
 
 def _forks(case: Case) -> Iterator[str]:
     for node in (case.target, case.primary):
-        stored = node.vitals.storage if node.vitals else None
-        if stored is None:
+        if node.vitals is None:
             continue
+        stored = node.vitals.storage
+        if stored.bgsave_in_progress is None:
+            yield f"{called(node)} does not tell whether it saves its data"
         if stored.bgsave_in_progress:
             yield f"{called(node)} is saving its data (fork)"
         if stored.aof_rewrite_in_progress:

@@ -45,22 +45,22 @@ COMMANDS = {
     "exit-codes": Entry("exit_codes:exit_codes", "List the exit codes and what they mean."),
 }
 
-_CHANGES = "This version only looks; it changes no real cluster yet."
+_NOT_YET = "rcfail moves primaries, and changes neither members nor slots yet."
 
 # The words of `redis-cli --cluster`, and what stands for them here.
 FOREIGN = {
     "check": "Here it is: rcfail health -s HOST:PORT",
     "info": "Here it is: rcfail nodes -s HOST:PORT, or rcfail health -s HOST:PORT",
-    "create": "For a practice cluster: rcfail lab up. " + _CHANGES,
-    "fix": _CHANGES + " What is wrong, and what mends it: rcfail health -s HOST:PORT",
-    "add-node": _CHANGES + " Members and their state: rcfail nodes -s HOST:PORT",
-    "del-node": _CHANGES + " Members and their state: rcfail nodes -s HOST:PORT",
-    "reshard": _CHANGES + " Who owns which slots: rcfail nodes -s HOST:PORT",
-    "rebalance": _CHANGES + " Who owns which slots: rcfail nodes -s HOST:PORT",
-    "call": _CHANGES + " What every node says of itself: rcfail health -o json -s HOST:PORT",
-    "set-timeout": _CHANGES + " What every node says of itself: rcfail health -o json -s HOST:PORT",
-    "import": _CHANGES + " Copying keys is not its trade: use redis-cli --cluster import.",
-    "backup": _CHANGES + " Saving keys is not its trade; rcfail record FILE saves the cluster's state.",
+    "create": "For a practice cluster: rcfail lab up. " + _NOT_YET,
+    "fix": _NOT_YET + " What is wrong, and what mends it: rcfail health -s HOST:PORT",
+    "add-node": _NOT_YET + " Members and their state: rcfail nodes -s HOST:PORT",
+    "del-node": _NOT_YET + " Members and their state: rcfail nodes -s HOST:PORT",
+    "reshard": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
+    "rebalance": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
+    "call": "It sends no command of yours to all nodes. What every node says of itself: rcfail health -o json -s HOST:PORT",
+    "set-timeout": "It changes no settings. What every node says of itself: rcfail health -o json -s HOST:PORT",
+    "import": "Copying keys is not its trade: use redis-cli --cluster import.",
+    "backup": "Saving keys is not its trade; rcfail record FILE saves the cluster's state.",
     "help": "Here it is: rcfail --help",
 }
 

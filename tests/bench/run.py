@@ -249,25 +249,6 @@ def failover(options: Options) -> Iterator[Row]:
     yield Row(what, reference, seconds(min(took.failover_s)), more_s, MORE_THAN_HEALTH_S, "s")
 
 
-def verified(nodes: int, moves: int) -> Callable[[Options], Iterator[Row]]:
-    """From the moment when the last node's view shows a failover, as an independent loop sees it."""
-
-    def measure(_: Options) -> Iterator[Row]:
-        lap = run(
-            (sys.executable, "-m", "tests.bench.following", str(nodes), str(moves)), environment(), longest_s=900.0
-        )
-        must(lap.exit_code == 0, "the failovers were not all verified", lap)
-        said = json.loads(lap.output)
-        took = f"verified {max(said['verified_after_ms'])} ms after the send"
-        what = f"a failover verified after the last of {nodes} views shows it (longest of {moves})"
-        yield Row(what, "an independent loop", took, said["longest_ms"], 50, "ms")
-
-    return measure
-
-
-MOST_BEHIND_MS = 50.0
-
-
 def following(nodes: int) -> Callable[[Options], Iterator[Row]]:
     """How long after the last node's view shows a failover it is verified: real servers, an independent loop."""
 
@@ -299,8 +280,6 @@ MEASURES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "following": following(6),
     "following-50": following(50),
     "failover": failover,
-    "verified": verified(6, 6),
-    "verified-50": verified(50, 10),
 }
 
 

@@ -57,7 +57,7 @@ FOREIGN = {
     "del-node": _NOT_YET + " Members and their state: rcfail nodes -s HOST:PORT",
     "reshard": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
     "rebalance": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
-    "call": "It sends no command of yours to all nodes. What every node says of itself: rcfail health -o json -s HOST:PORT",
+    "call": "It sends no commands of yours. What every node says of itself: rcfail health -o json -s HOST:PORT",
     "set-timeout": "It changes no settings. What every node says of itself: rcfail health -o json -s HOST:PORT",
     "import": "Copying keys is not its trade: use redis-cli --cluster import.",
     "backup": "Saving keys is not its trade; rcfail record FILE saves the cluster's state.",

@@ -249,6 +249,9 @@ def failover(options: Options) -> Iterator[Row]:
     yield Row(what, reference, seconds(min(took.failover_s)), more_s, MORE_THAN_HEALTH_S, "s")
 
 
+MOST_BEHIND_MS = 50
+
+
 def following(nodes: int) -> Callable[[Options], Iterator[Row]]:
     """How long after the last node's view shows a failover it is verified: real servers, an independent loop."""
 

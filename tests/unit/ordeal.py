@@ -13,7 +13,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -153,12 +153,12 @@ def fails(
 def on_terminal(
     *words: str,
     env: Mapping[str, str] | None = None,
-    typed: Sequence[tuple[bytes, bytes]] = (),
+    typed: Sequence[tuple[bytes, bytes | Callable[[], bytes]]] = (),
     within_s: float = 60.0,
 ) -> tuple[int, bytes]:
     """Run it on a terminal that shows colours: its code, and all that it wrote there.
 
-    `typed` is what is typed, each once what stands before it was shown.
+    `typed` is what is typed, each once what stands before it was shown; a function gives it when it is done.
     """
     ours, theirs = pty.openpty()
     settings = environment(**{"TERM": "xterm-256color", "NO_COLOR": "", **(env or {})})
@@ -175,7 +175,8 @@ def on_terminal(
                 while select.select([ours], [], [], deadline.remaining_s())[0] and (more := os.read(ours, 65536)):
                     shown += more
                     if awaited and awaited[0][0] in shown:
-                        os.write(ours, awaited.pop(0)[1])
+                        _, answer = awaited.pop(0)
+                        os.write(ours, answer() if callable(answer) else answer)
             assert not deadline.passed(), shown
         finally:
             if deadline.passed():

@@ -52,7 +52,7 @@ def _open_slots(case: Case, shard: tuple[NodeId, ...]) -> Iterator[str]:
         }
     if marked:
         some = listing(map(str, sorted(marked)))
-        yield f"{counted(len(marked), 'slot')} of the shard half moved ({some})"
+        yield f"{counted(len(marked), 'slot')} of the shard {'is' if len(marked) == 1 else 'are'} half moved ({some})"
 
 
 def _migrations(case: Case) -> Iterator[str]:

@@ -38,8 +38,8 @@ def test_what_is_not_known_is_not_told_as_nothing() -> None:
 
 def test_keys_of_the_json_are_added_and_never_renamed() -> None:
     assert canary_data(FELT).keys() >= {
-        "write_gap_ms", "write_gap_open", "read_gap_ms", "read_gap_open", "errors", "written", "acknowledged", "unknown",
-        "unknown_found", "checked", "lost", "lost_keys", "keys_left", "unready", "why",
+        "write_gap_ms", "write_gap_open", "read_gap_ms", "read_gap_open", "errors", "written", "acknowledged",
+        "unknown", "unknown_found", "checked", "lost", "lost_keys", "keys_left", "unready", "why",
     }  # fmt: skip
 
 

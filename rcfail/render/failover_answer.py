@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rcfail.change.felt import limit_passed
 from rcfail.change.loss import risk_text
 from rcfail.change.mover import Judged
 from rcfail.change.pause import graceful_pause_ms
@@ -19,22 +17,6 @@ from rcfail.render.candidates_page import candidates_page
 from rcfail.render.failover_json import candidates_data, change_data
 from rcfail.render.failover_page import checks_page, done_page, labelled, plan_page, sentence
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, wrapped
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the operator bears: seconds without writes or reads, and bytes that are lost. None: not said."""
-
-    gap_s: float | None = None
-    loss_bytes: int | None = None
-
-
-def passed_limit(told: Told, limits: Limits) -> str:
-    """Which limit was passed, in a sentence; "" where none was, or nothing was sent."""
-    if told.run is None or not told.run.sent:
-        return ""
-    gap_ms = None if limits.gap_s is None else round(limits.gap_s * 1000)
-    return limit_passed(told.felt, told.run.loss, gap_ms, limits.loss_bytes)
 
 
 def answer_page(told: Told, width: int) -> Iterator[Line]:
@@ -51,9 +33,11 @@ def answer_page(told: Told, width: int) -> Iterator[Line]:
         yield from _nobody(told, width)
         return
     yield from _head(told, told.found, width)
-    yield EMPTY
-    yield from plan_page(told.snapshot, told.found.plan, width)
-    yield from _risk(told.found, width)
+    if not any(each.code == "target-role" and each.refuses for each in told.found.checks):
+        # Of a target that is no replica of that primary nothing can be planned.
+        yield EMPTY
+        yield from plan_page(told.snapshot, told.found.plan, width)
+        yield from _risk(told.found, width)
     yield from _others(told, width)
     yield EMPTY
     yield from checks_page(told.found.checks, width)
@@ -73,7 +57,8 @@ def consent_page(told: Told, width: int) -> Iterator[Line]:
 def intent_page(told: Told, width: int) -> Iterator[Line]:
     """What is told before the send where nobody is asked."""
     for step in told.found.plan.steps if told.found is not None else ():
-        chosen = f"; it was chosen out of {counted(len(told.others), 'replica')}" if told.others else ""
+        several = len(told.others) > 1
+        chosen = f"; chosen out of {counted(len(told.others), 'replica')}" if several else ""
         yield from labelled("plan", f"{sentence(told.snapshot, step)}{chosen}", width)
 
 

@@ -18,7 +18,7 @@ from rcfail.change.premises import premises, repeated
 from rcfail.change.request import Mode, Override, Request
 from rcfail.change.run import Moment
 from rcfail.change.target import Aim, NotMeant, aimed, meant_node, meant_places, meant_zone
-from rcfail.change.told import Told, Turn
+from rcfail.change.told import NO_LIMITS, Limits, Told, Turn
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import Refused
@@ -50,6 +50,7 @@ class Wish:
     reason: str = ""
     break_lock: bool = False
     canary: bool = False
+    limits: Limits = NO_LIMITS
     command: str = "failover"
     request: Request | None = None
     step: Step | None = None
@@ -161,7 +162,9 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
                 ways.sent()
             if canary is not None:
                 canary.stop(run.new_primary)  # an old primary that was cut off would still have every key
-        done = replace(told, turn=Turn.RAN, found=found, run=run, felt=canary.result() if canary else None)
+        done = replace(
+            told, turn=Turn.RAN, found=found, run=run, felt=canary.result() if canary else None, limits=wish.limits
+        )
         hands.exit_code = done.exit_code
         if hands.audit.trouble:
             ways.tell(f"{hands.audit.trouble}; not all of this run is written down")

@@ -18,7 +18,7 @@ from rcfail.change.seen import Seen
 from rcfail.clock import Clock, Deadline, poll
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
-from rcfail.errors import CannotSee, OutOfTime
+from rcfail.errors import CannotSee, OutOfTime, Refused
 from rcfail.health.conditions import unsettled
 
 KNOWN_WITHIN_S = 15.0
@@ -70,7 +70,10 @@ def judge(eyes: Eyes, request: Request) -> Judged:
 
 
 def judged(seen: Seen, request: Request) -> Judged:
-    """Plan and check what was seen. Both nodes of the request must be in it."""
+    """Plan and check what was seen. Raises Refused where a node of the request is no member any more."""
+    gone = [each for each in (request.target, request.primary) if each not in seen.snapshot.nodes]
+    if gone:
+        raise Refused(f"nobody knows node {gone[0][:8]} any more: nothing was sent", "See who is there: rcfail nodes")
     plan = plan_failover(seen.snapshot, request)
     return Judged(request, seen, plan, preflight(seen, request), at_risk(seen, request))
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from rcfail.change.candidates import Contender
 from rcfail.change.checks import Check
-from rcfail.change.felt import CanaryResult
+from rcfail.change.felt import CanaryResult, limit_passed
 from rcfail.change.mover import Judged
 from rcfail.change.run import CODES, StepRun
 from rcfail.cluster.nouns import NodeId
@@ -26,6 +26,17 @@ class Turn(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator bears: seconds without writes or reads, and bytes that are lost. None: not said."""
+
+    gap_s: float | None = None
+    loss_bytes: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """`others` are the candidates, where one had to be chosen; `found` is None where none could be.
 
@@ -39,6 +50,7 @@ class Told:
     others: tuple[Contender, ...] = ()
     run: StepRun | None = None
     felt: CanaryResult | None = None
+    limits: Limits = NO_LIMITS
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -49,10 +61,19 @@ class Told:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Before any limit is looked at."""
+        """Of a failover that is done, LIMIT where it passed one."""
         if self.run is not None:
-            return CODES[self.run.outcome]
+            code = CODES[self.run.outcome]
+            return ExitCode.LIMIT if code is ExitCode.OK and self.passed_limit else code
         return ExitCode.REFUSED if self.turn is Turn.REFUSED else ExitCode.OK
+
+    @property
+    def passed_limit(self) -> str:
+        """Which limit was passed, in a sentence; "" where none was, or nothing was sent."""
+        if self.run is None or not self.run.sent:
+            return ""
+        gap_ms = None if self.limits.gap_s is None else round(self.limits.gap_s * 1000)
+        return limit_passed(self.felt, self.run.loss, gap_ms, self.limits.loss_bytes)
 
 
 def fitted(told: Told, manner: Manner) -> Told:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rcfail.change.plan_file import SavedPlan, read_plan
+from rcfail.change.told import Limits
 from rcfail.commands.change_options import audit_path, change_options
 from rcfail.commands.failover import outcome_of, ways_of
 from rcfail.commands.interruption import ended_like_ctrl_c
@@ -15,7 +16,6 @@ from rcfail.commands.options import Verb, duration, settings_of
 from rcfail.errors import UsageFault
 from rcfail.failing_over import Wish, fail_over
 from rcfail.moving import at_site
-from rcfail.render.failover_answer import Limits
 from rcfail.render.outcome import Outcome
 from rcfail.settings.sections import Settings
 from rcfail.settings.seeds import parse_seeds
@@ -62,10 +62,11 @@ def apply(
         break_lock=break_lock,
         canary=canary,
         command="apply",
+        limits=Limits(max_gap, max_loss_bytes),
     )
     with ended_like_ctrl_c() as signals, at_site(settings, audit_path(audit)) as site:
         told = fail_over(site, wish, ways_of(settings, signals, yes=yes))
-    return outcome_of("apply", settings, told, Limits(max_gap, max_loss_bytes))
+    return outcome_of("apply", settings, told)
 
 
 def _with_seeds(settings: Settings, plan: SavedPlan) -> Settings:

@@ -13,7 +13,7 @@ from rcfail.change.mover import Judged
 from rcfail.change.plan_file import SavedPlan, plan_text
 from rcfail.change.request import Mode
 from rcfail.change.run import Moment
-from rcfail.change.told import Told, Turn, fitted
+from rcfail.change.told import Limits, Told, Turn, fitted
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import audit_path, change_options, overrides, tell
 from rcfail.commands.consent import insist_on_consent
@@ -24,7 +24,7 @@ from rcfail.exits import ExitCode
 from rcfail.failing_over import Ways, Wish, fail_over
 from rcfail.moving import at_site
 from rcfail.render.facts import cluster_name
-from rcfail.render.failover_answer import Limits, answer_page, consent_page, failover_data, intent_page, passed_limit
+from rcfail.render.failover_answer import answer_page, consent_page, failover_data, intent_page
 from rcfail.render.failover_page import moment_line
 from rcfail.render.outcome import Outcome, Trouble
 from rcfail.render.write import write_page
@@ -88,16 +88,16 @@ def failover(ctx: click.Context, /, **flags: Any) -> Outcome:
     moved, but replicas are not back in time; 13 a limit was passed; 14 another change is under way; 15 it cannot be
     told; 65 you said no.
     """
-    wish, limits = wish_of(flags), Limits(flags["max_gap"], flags["max_loss_bytes"])
+    wish = wish_of(flags)
     save_to: Path | None = flags["save_plan"]
-    if limits.gap_s is not None and not wish.canary:
+    if wish.limits.gap_s is not None and not wish.canary:
         raise UsageFault("--max-gap needs --canary: nothing else measures it", "Add --canary.")
     settings = settings_of(ctx)
     with ended_like_ctrl_c() as signals, at_site(settings, audit_path(flags["audit"])) as site:
         told = fail_over(site, wish, ways_of(settings, signals, yes=flags["yes"]))
     if save_to is not None and told.turn is Turn.ALLOWED and told.found is not None:
         _save(save_to, settings, told.found, wish.reason)
-    return outcome_of("failover", settings, told, limits, save_to)
+    return outcome_of("failover", settings, told, save_to)
 
 
 def wish_of(flags: dict[str, Any]) -> Wish:
@@ -135,6 +135,7 @@ def wish_of(flags: dict[str, Any]) -> Wish:
         reason=flags["reason"],
         break_lock=flags["break_lock"],
         canary=flags["canary"],
+        limits=Limits(flags["max_gap"], flags["max_loss_bytes"]),
     )
 
 
@@ -174,22 +175,19 @@ def _save(path: Path, settings: Settings, found: Judged, reason: str) -> None:
         raise ConfigFault(f"the plan cannot be written to {path}: {error.strerror}", "Name another file.") from None
 
 
-def outcome_of(command: str, settings: Settings, told: Told, limits: Limits, saved: Path | None = None) -> Outcome:
+def outcome_of(command: str, settings: Settings, told: Told, saved: Path | None = None) -> Outcome:
     """The answer of `failover` and of `apply`."""
     told = fitted(told, manner_of(settings))
-    code, troubles = told.exit_code, list[Trouble]()
-    if code is ExitCode.OK and (over := passed_limit(told, limits)):
-        code = ExitCode.LIMIT
-        troubles.append(Trouble("limit", over))
+    passed = told.exit_code is ExitCode.LIMIT
     notes = list(settings.target.notes)
     if saved is not None and told.turn is Turn.ALLOWED:
         notes.append(f"the plan is saved; carry it out: rcfail apply {saved}")
     return Outcome(
         command=command,
-        exit_code=code,
+        exit_code=told.exit_code,
         text=lambda width: answer_page(told, width),
         data=partial(failover_data, told),
         cluster=cluster_name(told.snapshot),
         notes=tuple(notes),
-        errors=tuple(troubles),
+        errors=(Trouble("limit", told.passed_limit),) if passed else (),
     )

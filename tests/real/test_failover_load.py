@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_a_gap_beyond_the_limit_is_an_exit_code_of_its_own(lab: LabMaker, tmp_pa
     strict = me.failover(one.replica_of("n1"), "--canary", "--max-gap", "1ms")
     assert (strict.code, strict.outcome["outcome"]) == (LIMIT, "done"), strict
     assert "--max-gap is 1 ms" in str(strict.document)
+    (kept,) = json.loads(me.run("history", "-o", "json").stdout)["data"]["runs"]
+    assert kept["exit_code"] == LIMIT, "the audit says how the process ended"
     moved(one, one.replica_of("n1"), "n1")
     assert me.run("wait", "settled", "--timeout", "60s").returncode == OK
     assert me.failover(one.replica_of("n2"), "--canary", "--max-gap", "1h").code == OK

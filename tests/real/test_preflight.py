@@ -148,6 +148,8 @@ def test_whom_the_operator_expects_has_to_be_the_primary(lab: LabMaker, tmp_path
     assert "target-role" in wrong.refused_by
     assert wrong.checks["target-role"]["override"] is None
     assert one.node("n2").node_id[:8] in wrong.checks["target-role"]["evidence"]
+    words = ("failover", target.node_id, "--dry-run", "--expect-primary", one.node("n2").node_id)
+    assert "is sent to" not in Operator(one, tmp_path).run(*words).stdout, "what cannot be meant is not planned"
     assert "target-role" not in ask(one, tmp_path, target, "--expect-primary", one.node("n1").node_id).refused_by
 
 

@@ -314,6 +314,14 @@ def test_the_slowest_ping_has_a_tenth_of_the_node_timeout(
     assert not allowed.refuses
 
 
+@pytest.mark.parametrize(("worst_ms", "verdict"), [(249.0, PASS), (250.0, FAIL)])
+def test_a_short_node_timeout_does_not_make_a_busy_host_a_slow_primary(worst_ms: float, verdict: CheckVerdict) -> None:
+    world = world_of()
+    world["a"].config["cluster-node-timeout"] = "500"
+    seen = replace(seen_of(world), pings_ms=(0.2, worst_ms, 0.2))
+    assert the("primary-responsive", preflight(seen, Request(A1, A))).verdict is verdict
+
+
 def lagging(before: str, now: str, primary: str = "2000000") -> Seen:
     """Two looks that are a second apart, with the target's offset in each."""
     world = world_of()

@@ -266,6 +266,16 @@ def test_a_primary_that_we_alone_do_not_reach_is_our_network() -> None:
     assert "over its link" in check.evidence
 
 
+def test_a_primary_that_has_just_died_is_left_to_the_others() -> None:
+    """Nothing listens there, and nobody has noticed yet: that is not our network."""
+    world = world_of()
+    world["a"].silence = SilenceReason.REFUSED
+    check = the("primary-alive", judged(world, FORCE))
+    assert check.verdict is FAIL
+    assert "our network" not in check.evidence
+    assert "rcfail health --wait 60s -s " in check.hint
+
+
 def test_an_empty_first_copy_is_never_promoted_unasked() -> None:
     """While the primary waits to fork, the replica shows no sync in progress: only a link that is down."""
     world = world_of()

@@ -8,8 +8,9 @@ from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, silence_of, warned
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.electorate import side_of
+from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Known
-from rcfail.health.wording import called, counted, duration, tally
+from rcfail.health.wording import answering, called, counted, duration, rcfail, tally
 
 _ALIVE, _RESPONSIVE = "primary-alive", "primary-responsive"
 _SHARE = 10
@@ -88,8 +89,10 @@ def _without_its_help(case: Case) -> Check:
         if reason is SilenceReason.FROZEN:
             text = f"{name} does not answer us (frozen), and is not held for failed yet: {_vouched(case)}"
         if reason is SilenceReason.REFUSED:
-            text = f"{name} refuses our connections, and is not held for failed yet: {_vouched(case)}. It has died just "
-            text += "now, or refuses us alone"
+            text = (
+                f"{name} refuses our connections, and is not held for failed yet: {_vouched(case)}. It has died "
+            )
+            text += "just now, or refuses us alone"
             hint = "Within about two node timeouts the others notice a dead one and elect by themselves: "
             hint += rcfail("health", answering(case.snapshot), "--wait", "60s")
         return case.check(_ALIVE, CheckVerdict.FAIL, text, Override.DATA_LOSS, hint)

@@ -92,12 +92,10 @@ def test_a_dry_run_leaves_no_trace(lab: LabMaker, tmp_path: Path) -> None:
     answer = operator.ask("failover", new.node_id, "--dry-run")
     assert (answer.code, answer.data["result"]) == (OK, "allowed"), answer
     assert answer.data["outcomes"] == []
-    one.kill("n1")
-    refused = operator.ask("failover", new.node_id, "--dry-run")
+    refused = operator.ask("failover", new.node_id, "--force", "--dry-run")
     assert (refused.code, refused.data["result"]) == (REFUSED, "refused"), refused
-    one.restart("n1")
     assert sends(one) == {}
-    assert [_writes(one, node.name) for node in one.primaries][1:] == writes[1:]
+    assert [_writes(one, node.name) for node in one.primaries] == writes
     assert operator.lines() == []
     assert not list(tmp_path.rglob("*.lock"))
 

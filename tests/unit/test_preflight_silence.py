@@ -192,6 +192,18 @@ def test_who_lists_the_target_and_who_would_vote_for_it_have_to_be_the_same() ->
     assert {each.code for each in refusing(checks)} >= {"known-as-replica"}
 
 
+def test_beside_a_majority_on_the_other_side_nobody_is_sent_to_a_takeover() -> None:
+    world = world_of()
+    for letter in ("b", "c"):
+        flag(world, "a1", letter, "fail?")
+        flag(world, letter, "a1", "fail?")
+    checks = judged(world, GRACEFUL)
+    assert the("votes", checks).verdict is FAIL
+    assert "--takeover" not in the("votes", checks).hint
+    assert "rcfail views -s " in the("votes", checks).hint
+    assert the("known-as-replica", checks).verdict is PASS, "3 of 3 list it, and votes tells the rest"
+
+
 def test_a_primary_without_slots_knows_its_replica_by_its_own_word() -> None:
     """It is no voter. From Valkey 8.0 on its replica can take over."""
     world = world_of(version="9.1.2")

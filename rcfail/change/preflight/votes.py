@@ -32,6 +32,9 @@ def _with_an_election(case: Case) -> Check:
     found, text = case.ballot, _count(case)
     if found.elects is Known.YES:
         return passed(_VOTES, text)
+    if found.majority is Known.NO and case.snapshot.electorate.quorum is Known.YES:
+        hint = f"A majority stands without the target. Who hears whom: {case.rcfail('views')}"
+        return case.check(_VOTES, CheckVerdict.FAIL, text, hint=hint)
     if found.majority is Known.NO:
         if case.graceful:
             return case.check(_VOTES, CheckVerdict.FAIL, text, hint=_only_takeover(case))
@@ -93,12 +96,14 @@ def known_as_replica(case: Case) -> Check:
     voters = case.snapshot.electorate.voters
     views = case.snapshot.by_observer
     listing = [each for each in voters if each in views and lists(views[each].belief(target.node_id), primary.node_id)]
-    # Who lists it and would refuse it for another reason is no help: the same voters have to do both.
-    knowing = case.ballot.of(Vote.GIVEN) if case.graceful else tuple(listing)
+    # Who lists it and would refuse it for another reason is no help where others do not list it yet.
+    given, unaware = case.ballot.of(Vote.GIVEN), case.ballot.of(Vote.NOT_LISTING)
+    knowing = given if case.graceful and unaware else tuple(listing)
     unseen = case.ballot.of(Vote.UNSEEN)
     silent = [each for each in voters if each not in views or views[each].reply is None or each in unseen]
     needed = case.ballot.needed
     text = f"{len(listing)} of {counted(len(voters), 'voter')} list it as a replica of {called(primary)}"
+    text += f", and {len(given)} would vote for it" if knowing is given and len(given) < len(listing) else ""
     own = primary.view if primary.view is not None and primary.view.reply is not None else None
     mine = own is not None and lists(own.belief(target.node_id), primary.node_id)
     if (mine or case.mode is Mode.TAKEOVER) and len(knowing) >= needed:

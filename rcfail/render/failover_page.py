@@ -128,7 +128,7 @@ def _answer(snapshot: Snapshot, done: StepRun) -> str:
     target = _name(snapshot, done.step.target)
     if done.outcome is StepOutcome.DONE:
         who = target if done.new_primary in (None, done.step.target) else _name(snapshot, done.new_primary)
-        by = "" if done.ours else ", by an automatic failover and not by this command"
+        by = "" if done.ours else f"; {done.why or 'it was elected without this command'}"
         return f"{who} is the primary of {slots_text(done.step.slots)}{by}"
     return f"{target}: {done.why}"
 

@@ -89,9 +89,7 @@ def _without_its_help(case: Case) -> Check:
         if reason is SilenceReason.FROZEN:
             text = f"{name} does not answer us (frozen), and is not held for failed yet: {_vouched(case)}"
         if reason is SilenceReason.REFUSED:
-            text = (
-                f"{name} refuses our connections, and is not held for failed yet: {_vouched(case)}. It has died "
-            )
+            text = f"{name} refuses our connections, and is not held for failed yet: {_vouched(case)}. It has died "
             text += "just now, or refuses us alone"
             hint = "Within about two node timeouts the others notice a dead one and elect by themselves: "
             hint += rcfail("health", answering(case.snapshot), "--wait", "60s")

@@ -201,7 +201,7 @@ def known_replica(lab: RunningLab, replica: NodeEntry, primary: NodeEntry) -> bo
 
 @every_server
 def test_a_frozen_primary(lab: LabMaker) -> None:
-    one = lab(node_timeout_ms=3000)
+    one = lab(node_timeout_ms=15_000)
     one.freeze("n1")
     data = ready_of(one)
     assert data["exit_code"] in (UNKNOWN, CRITICAL), data

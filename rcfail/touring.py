@@ -26,7 +26,7 @@ from rcfail.change.series import Gate, Pace, bad_before, one_by_one
 from rcfail.change.site import NO_TERMS, Terms
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
-from rcfail.change.tour import NodeRun, Phase, Rolled, Tour
+from rcfail.change.tour import NodeRun, Phase, Rolled, Tour, digest_of
 from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot
@@ -125,13 +125,15 @@ def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
 
 def _tour(snapshot: Snapshot, wish: Wish) -> Tour:
     """The one that is resumed, or a new one over all that live. Raises Refused and UsageFault."""
-    earlier = recall_tour(snapshot)
+    earlier, command = recall_tour(snapshot), digest_of(wish.command) or ""
     if wish.resume:
         if earlier is None:
             raise Refused("there is no rolling run of this cluster to resume on this host", "Leave --resume out.")
         if wish.only:
             raise UsageFault("--resume and --only exclude each other", "The run that is resumed knows its nodes.")
-        return replace(earlier, done=earlier.done & earlier.scope, scope=earlier.scope & snapshot.nodes.keys())
+        return replace(
+            earlier, command=command, done=earlier.done & earlier.scope, scope=earlier.scope & snapshot.nodes.keys()
+        )
     if earlier is not None and earlier.left and not wish.anew and not wish.dry_run:
         raise Refused(
             f"a rolling run of this cluster stopped after {len(earlier.done)} of {counted(len(earlier.scope), 'node')}",
@@ -139,7 +141,7 @@ def _tour(snapshot: Snapshot, wish: Wish) -> Tour:
         )
     scope = meant_places(snapshot, "--only", wish.only) if wish.only else frozenset(snapshot.nodes)
     alive = frozenset(each for each in scope if snapshot.nodes[each].alive is not Known.NO)
-    return Tour(wish.command, wish.unit, alive, frozenset(), layout_of(snapshot))
+    return Tour(command, wish.unit, alive, frozenset(), layout_of(snapshot))
 
 
 def _left_out(snapshot: Snapshot) -> tuple[str, ...]:
@@ -152,9 +154,9 @@ def _orders(snapshot: Snapshot, tour: Tour, wish: Wish) -> Orders:
         command="rolling",
         nodes=tuple(sorted(tour.scope)),
         facts={
-            "cmd": wish.command,
-            "pre_cmd": wish.pre or None,
-            "post_cmd": wish.post or None,
+            "cmd": digest_of(wish.command),
+            "pre_cmd": digest_of(wish.pre),
+            "post_cmd": digest_of(wish.post),
             "batch": wish.unit.value,
             "nodes": [str(snapshot.nodes[each].address) for each in sorted(tour.left)],
             "given": sorted(wish.terms.given),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 from rcfail.change.errand import Ended
 from rcfail.change.layout import BadLayout, WrittenLayout, layout_data, layout_from
@@ -22,7 +23,10 @@ SCHEMA = "rcfail-rolling/1"
 
 @dataclass(frozen=True, slots=True)
 class Tour:
-    """What is kept of a run that may be resumed. `before` is the layout when it began; `done` need no more."""
+    """What is kept of a run that may be resumed. `before` is the layout when it began; `done` need no more.
+
+    `command` is the digest of the operator's command, never its text.
+    """
 
     command: str
     unit: Unit
@@ -33,6 +37,14 @@ class Tour:
     @property
     def left(self) -> frozenset[NodeId]:
         return self.scope - self.done
+
+
+def digest_of(command: str) -> str | None:
+    """By which a command of the operator is known again where it is kept: its text may hold a secret. None: no command.
+
+    `sha256:` and the first 12 digits.
+    """
+    return f"sha256:{sha256(command.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}" if command else None
 
 
 def tour_text(tour: Tour) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -201,3 +203,19 @@ def test_commands_get_no_password_and_what_they_print_is_made_harmless(lab: LabM
     assert f"{node.endpoint} | []\n" in ran.stderr
     assert f"{node.endpoint} | red\\x1b[31m\n" in ran.stderr
     assert f"{node.endpoint} | {node.host} {node.port}\n" in ran.stderr
+
+
+def test_no_text_of_a_command_is_kept_on_the_disk(lab: LabMaker, tmp_path: Path) -> None:
+    one = lab()
+    operator = Operator(one, tmp_path)
+    hooks = ("--cmd", "true s3cret-cmd", "--pre-cmd", "true s3cret-pre", "--post-cmd", "false s3cret-post")
+    words = ("rolling", "--only", one.replica_of("n1").node_id, "--yes", *hooks)
+    assert operator.ask(*words, within_s=LONG_S).code == INCOMPLETE
+    state = Path(operator.environment["XDG_STATE_HOME"])
+    kept = {path.relative_to(state).parts[1]: path.read_text() for path in state.rglob("*") if path.is_file()}
+    assert {"audit.jsonl", "rolling"} <= kept.keys(), "the audit, and the run that may be resumed"
+    assert "s3cret" not in "".join(kept.values())
+    begun = json.loads(kept["audit.jsonl"].splitlines()[0])["plan"]
+    digests = {begun["cmd"], begun["pre_cmd"], begun["post_cmd"]}
+    assert len(digests) == 3
+    assert all(re.fullmatch("sha256:[0-9a-f]{12}", each) for each in digests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,9 @@ def carry_out(
         run = _told(step, course, Loss(at_risk))
     if run.sent:
         facts = {each.code: f"{each.verdict}: {each.evidence}" for each in run.verification}
-        means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
+        # It is over: Ctrl-C while its last line is written must not turn the answer into "before anything was sent".
+        with suppress(KeyboardInterrupt), means.shield():
+            means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
     return run
 
 

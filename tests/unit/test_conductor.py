@@ -70,7 +70,7 @@ class Stage:
         self.log.append("after")
 
     def verified(self, **facts: object) -> None:
-        self.log.append(f"verified {facts['outcome']}")
+        self.at(f"verified {facts['outcome']}")
 
     # The lock
 
@@ -238,6 +238,11 @@ def test_interrupted_at_the_count_of_the_loss_the_outcome_stays(monkeypatch: pyt
     assert (run.outcome, run.sent, run.loss.lost_bytes) == (StepOutcome.DONE, True, NO_LOSS.lost_bytes)
 
 
+def test_interrupted_at_the_last_line_of_the_audit_the_outcome_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = play(Stage(interrupts=frozenset({"verified done"})), monkeypatch)
+    assert (run.outcome, run.sent) == (StepOutcome.DONE, True)
+
+
 REPLIES = st.sampled_from(("OK", *(Refusal(kind, "") for kind in RefusalKind)))
 
 
@@ -247,7 +252,9 @@ REPLIES = st.sampled_from(("OK", *(Refusal(kind, "") for kind in RefusalKind)))
     now=st.sampled_from([moved, elected, blind, lambda: World.of(3, 1).snapshot()]),
     locked=st.booleans(),
     writable=st.booleans(),
-    interrupts=st.frozensets(st.sampled_from(["prepare", "look", "lock", "follow", "look_now", "loss"])),
+    interrupts=st.frozensets(
+        st.sampled_from(["prepare", "look", "lock", "follow", "look_now", "loss", "verified done"])
+    ),
     mode=st.sampled_from(Mode),
 )
 def test_whatever_happens_it_is_said_once_at_most(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
+from rcfail.change.checks import pass_soon
 from rcfail.change.drained import Drained, noted, way_back
 from rcfail.change.layout import Difference, Standing, WrittenLayout, differences, layout_of
-from rcfail.change.mover import COMES_BY_ITSELF, KNOWN_WITHIN_S
+from rcfail.change.mover import KNOWN_WITHIN_S
 from rcfail.change.moves import Move, Stuck, in_order, move_of, plan_of
 from rcfail.change.relocation import Relocation
 from rcfail.change.run import Moment
@@ -191,20 +192,22 @@ def _survey(site: Site, wanted: Callable[[Snapshot], tuple[NodeId, ...]]) -> Sur
 def _patiently(site: Site, look: Callable[[], _Planned], tell: Callable[[str], None]) -> _Planned:
     """As planned; what only the next seconds bring is waited for."""
     last = [look()]
-    codes = {check.code for each in last[0].found.stuck for check in each.checks if check.refuses}
-    if not codes or not codes <= COMES_BY_ITSELF:
+    if not _passes_soon(last[0]):
         return last[0]
     tell(f"waiting for what comes by itself: {'; '.join(why for each in last[0].found.stuck for why in each.why)}")
 
     def again() -> bool:
         last[0] = look()
-        said = {check.code for each in last[0].found.stuck for check in each.checks if check.refuses}
-        return not said & COMES_BY_ITSELF
+        return not _passes_soon(last[0])
 
     deadline = Deadline.after(KNOWN_WITHIN_S, site.clock)
     with suppress(OutOfTime):
         poll(again, bool, deadline=deadline, every_s=_EVERY_S, waiting_for="what comes by itself")
     return last[0]
+
+
+def _passes_soon(planned: _Planned) -> bool:
+    return pass_soon(check for each in planned.found.stuck for check in each.checks)
 
 
 def _go_on(

@@ -21,7 +21,8 @@ class Check:
     """One question to the cluster and its answer, with what it rests on.
 
     `override` is what would let a check that refuses pass; None: nothing does. `overridden`: it was given.
-    `hint` is the next command, where there is one.
+    `hint` is the next command, where there is one. `passes_soon`: where it says no now, it says yes within seconds by
+    itself, such as gossip that is on its way.
     """
 
     code: str
@@ -30,6 +31,7 @@ class Check:
     override: Override | None = None
     overridden: bool = False
     hint: str = ""
+    passes_soon: bool = False
 
     @property
     def refuses(self) -> bool:
@@ -40,3 +42,9 @@ class Check:
 def refusing(checks: Iterable[Check]) -> tuple[Check, ...]:
     """All that say no, so that the operator learns every reason at once."""
     return tuple(each for each in checks if each.refuses)
+
+
+def pass_soon(checks: Iterable[Check]) -> bool:
+    """Something says no, and all that does says yes soon."""
+    no = refusing(checks)
+    return bool(no) and all(each.passes_soon for each in no)

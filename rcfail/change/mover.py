@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rcfail.change.checks import Check, refusing
+from rcfail.change.checks import Check, pass_soon, refusing
 from rcfail.change.conductor import Means, carry_out
 from rcfail.change.loss import at_risk
 from rcfail.change.plan import Plan, plan_failover
@@ -25,9 +25,6 @@ KNOWN_WITHIN_S = 15.0
 """A demotion is known to all after up to 11 s on Redis, where gossip alone carries it, and at once on Valkey >= 8.1."""
 
 SETTLED_WITHIN_S = 60.0
-COMES_BY_ITSELF = frozenset({"known-as-replica", "other-change"})
-"""Checks that say no right after a change, and yes soon after."""
-
 _EVERY_S = 0.25
 _COOLDOWN_MARGIN_MS = 1_000
 
@@ -85,28 +82,35 @@ def judge_patiently(
 
     `first` is what was judged just now.
     """
-    found = first or judge(eyes, request)
+    found = _soon(eyes, first or judge(eyes, request), clock, tell)
     wait_ms = found.cooldown_ms if Override.WAIT_COOLDOWN in request.given else None
-    if wait_ms and not found.refused:
-        tell(f"waiting {wait_ms / 1000:.0f} s for the cooldown of the last election")
-        clock.sleep((wait_ms + _COOLDOWN_MARGIN_MS) / 1000)
-        found = judge(eyes, request)
-    said = {each.code for each in refusing(found.checks)}
-    if not said or not said <= COMES_BY_ITSELF:
+    if not wait_ms or found.refused:
+        return found
+    tell(f"waiting {wait_ms / 1000:.0f} s for the cooldown of the last election")
+    clock.sleep((wait_ms + _COOLDOWN_MARGIN_MS) / 1000)
+    return _soon(eyes, judge(eyes, request), clock, tell)
+
+
+def _soon(eyes: Eyes, found: Judged, clock: Clock, tell: Callable[[str], None]) -> Judged:
+    """Where nothing but the next seconds is in the way they are waited for, by looks."""
+    if not pass_soon(found.checks):
         return found
     tell(f"waiting for what comes by itself: {'; '.join(each.evidence for each in refusing(found.checks))}")
     last = [found]
 
     def look() -> Judged:
-        last[0] = judge(eyes, request)
+        last[0] = judge(eyes, found.request)
         return last[0]
-
-    def decided(now: Judged) -> bool:
-        return not {each.code for each in refusing(now.checks)} & COMES_BY_ITSELF
 
     with suppress(OutOfTime):
         deadline = Deadline.after(KNOWN_WITHIN_S, clock)
-        poll(look, decided, deadline=deadline, every_s=_EVERY_S, waiting_for="what comes by itself")
+        poll(
+            look,
+            lambda now: not pass_soon(now.checks),
+            deadline=deadline,
+            every_s=_EVERY_S,
+            waiting_for="what comes by itself",
+        )
     return last[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.preflight.case import Case, node_timeout_ms, passed, places, warned
@@ -26,7 +27,8 @@ _HANDING_OVER = ("mfstart_sent", "mfstart_received")
 def other_change(case: Case) -> Check:
     """A move of slots in this shard, or an election anywhere: both end badly when a failover comes between."""
     shard = (case.primary.node_id, case.target.node_id, *(each.node_id for each in case.siblings()))
-    found = [*_open_slots(case, shard), *_migrations(case), *_elections(case)]
+    moving, electing = [*_open_slots(case, shard), *_migrations(case)], [*_elections(case)]
+    found = [*moving, *electing]
     unseen = [] if found else [*_unseen(case)]
     if not found and not unseen:
         return passed(_OTHER, "no slot of the shard is on its way, and nobody is being elected anywhere")
@@ -34,7 +36,9 @@ def other_change(case: Case) -> Check:
     if case.mode is Mode.TAKEOVER or (case.mode is Mode.FORCE and case.primary_dead):
         return warned(_OTHER, text)
     hint = f"Wait until it is over. What is under way: {case.rcfail('health')}" if found else ""
-    return case.check(_OTHER, CheckVerdict.FAIL if found else CheckVerdict.UNKNOWN, text, Override.OTHER_CHANGE, hint)
+    verdict = CheckVerdict.FAIL if found else CheckVerdict.UNKNOWN
+    # An election is over within seconds. Slots that are half moved stay so until somebody goes on.
+    return replace(case.check(_OTHER, verdict, text, Override.OTHER_CHANGE, hint), passes_soon=not moving)
 
 
 def _open_slots(case: Case, shard: tuple[NodeId, ...]) -> Iterator[str]:

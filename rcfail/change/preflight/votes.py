@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.preflight.case import Case, passed, places, warned
 from rcfail.change.request import Mode, Override
@@ -114,7 +116,8 @@ def known_as_replica(case: Case) -> Check:
     if case.mode is Mode.TAKEOVER:
         return warned(_KNOWN, text)
     sure = (mine or own is None) and len(knowing) + len(silent) >= needed
-    return case.check(_KNOWN, CheckVerdict.UNKNOWN if sure else CheckVerdict.FAIL, text, hint="" if sure else hint)
+    said = case.check(_KNOWN, CheckVerdict.UNKNOWN if sure else CheckVerdict.FAIL, text, hint="" if sure else hint)
+    return replace(said, passes_soon=True)
 
 
 def fenced(case: Case) -> Check:

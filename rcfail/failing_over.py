@@ -150,7 +150,7 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
     def witness(moment: Moment) -> None:
         ways.witness(snapshot, moment)
 
-    with at_work(site, snapshot, orders, witness=witness, tell=ways.tell, shield=ways.shield) as hands:
+    with at_work(site, snapshot, orders, witness=witness, tell=ways.tell, shield=ways.shield, sent=ways.sent) as hands:
         if waited:
             found = _judged_anew(hands, found)
         if found.refused:
@@ -158,8 +158,6 @@ def _go_on(site: Site, wish: Wish, ways: Ways, told: Told) -> Told:
             return replace(told, found=found)
         with _canary(site, found, wish.canary) as canary:
             run = hands.mover.carry_out(found)
-            if run.sent:
-                ways.sent()
             if canary is not None:
                 canary.stop(run.new_primary)  # an old primary that was cut off would still have every key
         done = replace(

@@ -127,6 +127,7 @@ def at_work(
     witness: Callable[[Moment], None],
     tell: Callable[[str], None],
     shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+    sent: Callable[[], None] = lambda: None,
 ) -> Iterator[Hands]:
     """Hold the lock, begin the audit, and end both, however the body ends. The body sets `exit_code`.
 
@@ -148,7 +149,7 @@ def at_work(
     folder = state_folder() / "locks"
     with hold(site.door, snapshot, owner, folder, break_lock=orders.break_lock, over=over, clock=site.clock) as held:
         audit.begin(command=orders.command, nodes=list(orders.nodes), plan=orders.facts)
-        means = Means(site.door, audit, held, site.look, witness, site.clock, shield)
+        means = Means(site.door, audit, held, site.look, witness, site.clock, shield, sent)
         hands = Hands(Mover(site, means, tell), audit)
         try:
             yield hands

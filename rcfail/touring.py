@@ -90,7 +90,8 @@ class _Halt(Exception):
 def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
     """Raises CannotSee, NotMeant, Declined, LockHeld, Refused, UsageFault; all of them before anything was done."""
     snapshot, findings = judged(site)
-    tour = _tour(snapshot, wish)
+    earlier = recall_tour(snapshot)
+    tour = _tour(snapshot, wish, earlier)
     formation = formation_of(snapshot)
     stops = itinerary(formation, tour.left, wish.unit)
     planned = Rolled(
@@ -116,6 +117,10 @@ def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
         tell=ways.tell,
         shield=ways.shield,
     ) as hands:
+        if recall_tour(snapshot) != earlier:
+            raise Refused(
+                "another rolling run went on meanwhile: nothing was done", "See how far it came: rcfail history"
+            )
         remember_tour(snapshot, tour)
         gate = Gate(lambda: judged(site), snapshot, findings, site.clock)
         done = _Way(site, wish, ways, hands, gate, tour, planned).go()
@@ -123,9 +128,9 @@ def roll(site: Site, wish: Wish, ways: Ways) -> Rolled:
         return replace(done, notes=(*done.notes, *trouble_notes(hands)))
 
 
-def _tour(snapshot: Snapshot, wish: Wish) -> Tour:
+def _tour(snapshot: Snapshot, wish: Wish, earlier: Tour | None) -> Tour:
     """The one that is resumed, or a new one over all that live. Raises Refused and UsageFault."""
-    earlier, command = recall_tour(snapshot), digest_of(wish.command) or ""
+    command = digest_of(wish.command) or ""
     if wish.resume:
         if earlier is None:
             raise Refused("there is no rolling run of this cluster to resume on this host", "Leave --resume out.")

@@ -35,7 +35,8 @@ class Means:
     """What a step is carried out with. `look` takes one fresh look at the whole cluster, and may raise CannotSee.
 
     `witness` hears each moment as it comes. `shield` holds signals back for its body and lets them through after it:
-    between the line before a send and the line after it nobody may be interrupted.
+    between the line before a send and the line after it nobody may be interrupted. `sent` is called under it when all
+    that matters is known of a command that was sent.
     """
 
     door: Door
@@ -45,6 +46,7 @@ class Means:
     witness: Callable[[Moment], None]
     clock: Clock
     shield: Callable[[], AbstractContextManager[None]] = nullcontext
+    sent: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def carry_out(
         # It is over: Ctrl-C while its last line is written must not turn the answer into "before anything was sent".
         with suppress(KeyboardInterrupt), means.shield():
             means.audit.verified(step=step.number, outcome=run.outcome.value, why=run.why, checks=facts)
+            means.sent()
     return run
 
 

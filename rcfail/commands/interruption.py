@@ -6,13 +6,16 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeAlias
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Signals:
     """What ends a command. `ignore` is for the short rest after which it ends anyway, with an answer that counts."""
 
     def __init__(self) -> None:
-        self._before: list[tuple[signal.Signals, Callable[[int, FrameType | None], object] | int | None]] = []
+        self._before: list[tuple[signal.Signals, _Handler]] = []
 
     def raise_interrupt(self) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -21,8 +24,10 @@ class Signals:
 
     def ignore(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before.append((number, signal.signal(number, signal.SIG_IGN)))
+            handler = signal.getsignal(number)
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_IGN)
+                self._before.append((number, handler.before[number] if isinstance(handler, _Held) else handler))
 
     def restore(self) -> None:
         while self._before:
@@ -40,22 +45,32 @@ def ended_like_ctrl_c() -> Iterator[Signals]:
         signals.restore()
 
 
+class _Held:
+    """A handler that only notes what comes. `before` are those in whose place it stands."""
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self.before: dict[int, _Handler] = {}
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        self.came.append(number)
+
+
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP within it are let through at its end: KeyboardInterrupt is raised then, not before."""
-    came: list[int] = []
+    """Ctrl-C, SIGTERM and SIGHUP within it are let through at its end: KeyboardInterrupt is raised then, not before.
 
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
-
-    before = []
+    What the body has them do from then on stays so.
+    """
+    held = _Held()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            before.append((number, signal.signal(number, note)))
+            held.before[number] = signal.signal(number, held)
     try:
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-    if came:
+        for held_number, handler in held.before.items():
+            if signal.getsignal(held_number) is held:
+                signal.signal(held_number, handler)
+    if held.came:
         raise KeyboardInterrupt

@@ -22,10 +22,10 @@ def insist_on_consent(page: Iterable[Line], word: str, what: str, *, yes: bool, 
             "nobody can be asked: standard input is no terminal; nothing was sent",
             "Say yes beforehand: --yes. See what would happen: --dry-run",
         )
-    write_page(page, sys.stderr, color=color)
-    sys.stderr.write(f"\nType {word} ({what}) to go on: ")
-    sys.stderr.flush()
     try:
+        write_page(page, sys.stderr, color=color)
+        sys.stderr.write(f"\nType {word} ({what}) to go on: ")
+        sys.stderr.flush()
         said = sys.stdin.readline()
     except KeyboardInterrupt:
         sys.stderr.write("\nnothing was sent\n")

@@ -45,7 +45,7 @@ COMMANDS = {
     "exit-codes": Entry("exit_codes:exit_codes", "List the exit codes and what they mean."),
 }
 
-_NOT_YET = "rcfail moves primaries, and changes neither members nor slots yet."
+_NOT_YET = "This version moves primaries, and changes neither members nor slots yet."
 
 # The words of `redis-cli --cluster`, and what stands for them here.
 FOREIGN = {

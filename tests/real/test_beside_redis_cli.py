@@ -205,6 +205,7 @@ def test_a_refused_failover_ends_with_0_there_and_never_here(lab: LabMaker) -> N
     theirs = redis_cli("-h", primary.host, "-p", str(primary.port), "CLUSTER", "FAILOVER")
     assert theirs.returncode == 0
     assert "You should send CLUSTER FAILOVER to a replica" in theirs.stdout
-    ours = cluster.rcfail("failover", primary.node_id)
-    assert ours.returncode == ExitCode.USAGE
-    assert "rcfail: error:" in ours.stderr
+    replica, other = cluster.replica_of("n1"), cluster.node("n2")
+    ours = cluster.rcfail("failover", replica.node_id, "--yes", "--expect-primary", other.node_id)
+    assert ours.returncode == ExitCode.REFUSED, ours
+    assert ours.stdout.startswith("REFUSED  nothing was sent: 1 check said no (target-role)"), ours.stdout

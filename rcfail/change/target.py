@@ -12,6 +12,7 @@ from rcfail.errors import Refused, UsageFault
 from rcfail.health.wording import called, counted, listing, rcfail, redis_cli, slots_text, who
 
 _MOST_MATCHES = 6
+_ZONE = f"{Kind.ZONE}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,15 @@ def meant_zone(snapshot: Snapshot, option: str, word: str) -> str:
     zones = sorted({node.zone for node in snapshot.nodes.values() if node.zone})
     found = next((each for each in zones if each.lower() == word.removeprefix("zone:").strip().lower()), None)
     if found is None:
-        hint = f"There are: {listing(zones, _MOST_MATCHES)}." if zones else "Tell zones with --zone PATTERN=ZONE."
-        raise NotMeant(f"{option} {word} is no zone of this cluster", hint)
+        raise _no_zone(snapshot, f"{option} {word}")
     return found
+
+
+def _no_zone(snapshot: Snapshot, said: str) -> NotMeant:
+    zones = sorted({node.zone for node in snapshot.nodes.values() if node.zone})
+    known = f"There are: {listing(zones, _MOST_MATCHES)}." if zones else "The servers tell of no zone."
+    hint = f"{known} Tell which nodes are in which: --zone PATTERN=ZONE, such as --zone '10.1.*=east'."
+    return NotMeant(f"{said} is no zone of this cluster", hint)
 
 
 def _node(snapshot: Snapshot, word: str, option: str = "") -> Node:
@@ -158,6 +165,8 @@ def _place(snapshot: Snapshot, option: str, word: str) -> Match:
     if found:
         told = ", ".join(f"{each.word} ({counted(len(each.node_ids), 'node')})" for each in found[:_MOST_MATCHES])
         raise NotMeant(f"{said} can mean several things: {told}", f"Say which: {option} {found[0].word}".rstrip())
+    if word.startswith(_ZONE):
+        raise _no_zone(snapshot, f"{option} {word.removeprefix(_ZONE)}".strip())
     raise NotMeant(f"{said} is no node, host or zone of this cluster", _instead(snapshot, word))
 
 

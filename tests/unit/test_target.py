@@ -201,3 +201,10 @@ def test_without_any_zone_the_way_to_tell_them_is_named() -> None:
     with pytest.raises(NotMeant, match="--prefer-zone east is no zone") as fault:
         meant_zone(World.of(3, 1).snapshot(), "--prefer-zone", "east")
     assert "--zone PATTERN=ZONE" in fault.value.hint
+
+
+def test_a_zone_that_nobody_tells_of_is_answered_with_how_to_tell_it() -> None:
+    """As `rcfail drain --zone east` asks, on servers that know no zones."""
+    with pytest.raises(NotMeant, match="east is no zone of this cluster") as fault:
+        meant_places(World.of(3, 1).snapshot(), "", ["zone:east"])
+    assert "--zone PATTERN=ZONE" in fault.value.hint

@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rcfail.change.owner import Owner
-from rcfail.change.turn import take_turn
+from rcfail.change.locks.owner import Owner
+from rcfail.change.locks.turn import take_turn
 from rcfail.clock import SYSTEM_CLOCK, Clock
 from rcfail.errors import OutOfTime, Refused
 

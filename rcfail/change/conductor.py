@@ -7,20 +7,20 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rcfail.change.after.follow import Followed, Follower
+from rcfail.change.after.sampler import Sampler
 from rcfail.change.audit import Audit, AuditUnwritable
 from rcfail.change.checks import Check, CheckVerdict, refusing
-from rcfail.change.follow import Followed, Follower
 from rcfail.change.loss import Loss
 from rcfail.change.plan import Step, guard
 from rcfail.change.run import Moment, StepOutcome, StepRun
-from rcfail.change.sampler import Sampler
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee
 from rcfail.wire.refusals import Refusal, RefusalKind
 
 if TYPE_CHECKING:
-    from rcfail.change.lock import Hold
+    from rcfail.change.locks.lock import Hold
     from rcfail.wire.door import Door
     from rcfail.wire.replies import Reply
 

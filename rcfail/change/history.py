@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rcfail.change.audit import Kind
-from rcfail.change.owner import Owner, lives_here
+from rcfail.change.locks.owner import Owner, lives_here
 from rcfail.cluster.nouns import NodeId
 
 _BLOCK = 1 << 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from rcfail.change.after.felt import CanaryResult, limit_passed
 from rcfail.change.candidates import Contender
 from rcfail.change.checks import Check
-from rcfail.change.felt import CanaryResult, limit_passed
 from rcfail.change.mover import Judged
 from rcfail.change.run import CODES, StepRun
 from rcfail.cluster.nouns import NodeId

@@ -14,9 +14,9 @@ from rcfail.commands.failover import outcome_of, ways_of
 from rcfail.commands.interruption import ended_like_ctrl_c
 from rcfail.commands.options import Verb, duration, settings_of
 from rcfail.errors import UsageFault
-from rcfail.failing_over import Wish, fail_over
-from rcfail.moving import at_site
 from rcfail.render.outcome import Outcome
+from rcfail.runs.failing_over import Wish, fail_over
+from rcfail.runs.moving import at_site
 from rcfail.settings.sections import Settings
 from rcfail.settings.seeds import parse_seeds
 

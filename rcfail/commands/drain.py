@@ -19,9 +19,9 @@ from rcfail.commands.series_options import (
 )
 from rcfail.commands.stopping import Stopping
 from rcfail.errors import UsageFault
-from rcfail.moving import at_site
-from rcfail.relocating import drain as drain_places
 from rcfail.render.outcome import Outcome
+from rcfail.runs.moving import at_site
+from rcfail.runs.relocating import drain as drain_places
 
 
 @click.command(

@@ -21,13 +21,13 @@ from rcfail.commands.interruption import Signals, ended_like_ctrl_c, held_back
 from rcfail.commands.options import Verb, completed_by, duration, settings_of
 from rcfail.errors import ConfigFault, UsageFault
 from rcfail.exits import ExitCode
-from rcfail.failing_over import Ways, Wish, fail_over
-from rcfail.moving import at_site
 from rcfail.render.facts import cluster_name
 from rcfail.render.failover_answer import answer_page, consent_page, failover_data, intent_page
 from rcfail.render.failover_page import moment_line
 from rcfail.render.outcome import Outcome, Trouble
 from rcfail.render.write import write_page
+from rcfail.runs.failing_over import Ways, Wish, fail_over
+from rcfail.runs.moving import at_site
 from rcfail.session import manner_of
 from rcfail.settings.sections import Settings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rcfail.change.layout import BadLayout, WrittenLayout, differences, layout_of, layout_text, parse_layout
+from rcfail.change.many.layout import BadLayout, WrittenLayout, differences, layout_of, layout_text, parse_layout
 from rcfail.clock import SYSTEM_CLOCK
 from rcfail.cluster.merge import merge
 from rcfail.cluster.snapshot import Snapshot
@@ -20,15 +20,15 @@ from rcfail.errors import ConfigFault, Refused, UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Thresholds
 from rcfail.health.wording import counted, listing, slots_text
-from rcfail.moving import at_site
-from rcfail.relocating import insist_on_same_cluster
-from rcfail.relocating import restore as restore_layout
 from rcfail.render.facts import cluster_name
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, wrapped
 from rcfail.render.moves_json import written_data
 from rcfail.render.moves_page import difference_lines
 from rcfail.render.outcome import ClusterName, Outcome
 from rcfail.rounds import look_until_settled
+from rcfail.runs.moving import at_site
+from rcfail.runs.relocating import insist_on_same_cluster
+from rcfail.runs.relocating import restore as restore_layout
 from rcfail.session import deadline_of, open_sight
 from rcfail.settings.sections import Settings
 

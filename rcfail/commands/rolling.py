@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from rcfail.change.rolling import Unit
-from rcfail.change.tour import Rolled
+from rcfail.change.many.rolling import Unit
+from rcfail.change.many.tour import Rolled
 from rcfail.cluster.snapshot import Node
 from rcfail.commands.change_options import audit_path, tell
 from rcfail.commands.consent import insist_on_consent
@@ -17,15 +17,15 @@ from rcfail.commands.options import Verb, duration, settings_of
 from rcfail.commands.series_options import series_options, terms_of, witness
 from rcfail.commands.stopping import Stopping
 from rcfail.errors import UsageFault
-from rcfail.moving import at_site
 from rcfail.render.facts import cluster_name
 from rcfail.render.inert import inert
 from rcfail.render.outcome import Outcome
 from rcfail.render.rolling_json import rolling_data
 from rcfail.render.rolling_page import consent_page, rolling_page
 from rcfail.render.write import page_width
+from rcfail.runs.moving import at_site
+from rcfail.runs.touring import Ways, Wish, roll
 from rcfail.settings.sections import SecretKind, Settings
-from rcfail.touring import Ways, Wish, roll
 
 
 @click.command(

@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 
 import click
 
-from rcfail.change.relocation import Relocation
+from rcfail.change.many.relocation import Relocation
+from rcfail.change.many.site import Terms
 from rcfail.change.run import Moment
-from rcfail.change.site import Terms
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import change_options, overrides, tell
 from rcfail.commands.consent import insist_on_consent
 from rcfail.commands.options import Given, Verb, completed_by, duration
 from rcfail.commands.stopping import Stopping
-from rcfail.relocating import Ways, Wish
 from rcfail.render.facts import cluster_name
 from rcfail.render.failover_page import moment_line
 from rcfail.render.moves_json import relocation_data
 from rcfail.render.moves_page import consent_page, relocation_page
 from rcfail.render.outcome import Outcome
 from rcfail.render.write import page_width, write_page
+from rcfail.runs.relocating import Ways, Wish
 from rcfail.settings.sections import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

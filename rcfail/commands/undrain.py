@@ -18,9 +18,9 @@ from rcfail.commands.series_options import (
     words_of,
 )
 from rcfail.commands.stopping import Stopping
-from rcfail.moving import at_site
-from rcfail.relocating import undrain as undrain_places
 from rcfail.render.outcome import Outcome
+from rcfail.runs.moving import at_site
+from rcfail.runs.relocating import undrain as undrain_places
 
 
 @click.command(

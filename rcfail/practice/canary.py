@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rcfail.change.felt import CanaryResult
+from rcfail.change.after.felt import CanaryResult
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.keyslot import tag_within
 from rcfail.cluster.nouns import NodeId, SlotRange

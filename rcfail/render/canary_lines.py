@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rcfail.change.felt import CanaryResult
+from rcfail.change.after.felt import CanaryResult
 from rcfail.health.wording import counted, duration
 from rcfail.render.lines import Line, Style, line, span, wrapped
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rcfail.change.layout import Difference, Seat, WrittenLayout, layout_data
-from rcfail.change.moves import Stuck, plan_of
-from rcfail.change.relocation import Relocation
-from rcfail.change.site import Afterwards
+from rcfail.change.many.layout import Difference, Seat, WrittenLayout, layout_data
+from rcfail.change.many.moves import Stuck, plan_of
+from rcfail.change.many.relocation import Relocation
+from rcfail.change.many.site import Afterwards
 from rcfail.render.failover_json import candidates_data, change_data, check_data
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rcfail.change.checks import CheckVerdict
-from rcfail.change.layout import Difference
-from rcfail.change.moves import Move, Stuck
-from rcfail.change.relocation import Relocation
+from rcfail.change.many.layout import Difference
+from rcfail.change.many.moves import Move, Stuck
+from rcfail.change.many.relocation import Relocation
+from rcfail.change.many.series import Series
+from rcfail.change.many.site import Afterwards
 from rcfail.change.run import StepOutcome, StepRun
-from rcfail.change.series import Series
-from rcfail.change.site import Afterwards
 from rcfail.change.told import Turn
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot

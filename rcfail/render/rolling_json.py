@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rcfail.change.rolling import Stop
-from rcfail.change.tour import NodeRun, Rolled
+from rcfail.change.many.rolling import Stop
+from rcfail.change.many.tour import NodeRun, Rolled
 from rcfail.render.failover_json import change_data
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rcfail.change.rolling import Stop
+from rcfail.change.many.rolling import Stop
+from rcfail.change.many.tour import NodeRun, Phase, Rolled
 from rcfail.change.run import StepOutcome
 from rcfail.change.told import Turn
-from rcfail.change.tour import NodeRun, Phase, Rolled
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health.wording import called, counted, duration, named, slots_text

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rcfail.change.follow import Follower
+from rcfail.change.after.follow import Follower
 from rcfail.change.plan import plan_failover
 from rcfail.change.request import Request
 from rcfail.change.run import StepOutcome

@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from rcfail.change.after.sampler import Sampler
 from rcfail.change.loss import Loss, at_risk
 from rcfail.change.plan import plan_failover
 from rcfail.change.request import Mode, Request
-from rcfail.change.sampler import Sampler
 from rcfail.change.seen import Seen
 from rcfail.clock import SYSTEM_CLOCK
 from rcfail.practice.lab.register import Register

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rcfail.change.felt import CanaryResult
+from rcfail.change.after.felt import CanaryResult
 from rcfail.clock import SYSTEM_CLOCK, Deadline
 from rcfail.cluster.nouns import Role
 from rcfail.cluster.permissions import Purpose, permissions

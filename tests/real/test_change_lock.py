@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rcfail.change.cluster_lock import seats_of
-from rcfail.change.lock import LockHeld, hold
-from rcfail.change.owner import Owner, myself
+from rcfail.change.locks.cluster_lock import seats_of
+from rcfail.change.locks.lock import LockHeld, hold
+from rcfail.change.locks.owner import Owner, myself
 from rcfail.clock import SYSTEM_CLOCK, Deadline
 from rcfail.cluster.permissions import Purpose, permissions
 from rcfail.cluster.snapshot import Snapshot
@@ -34,7 +34,7 @@ from pathlib import Path
 from tests.real.servers import RunningLab
 from tests.real.test_change_lock import me, seen
 from rcfail.practice.lab.register import Register
-from rcfail.change.lock import hold
+from rcfail.change.locks.lock import hold
 lab = RunningLab(Register(Path(sys.argv[1])), sys.argv[2])
 door, snapshot = seen(lab)
 with hold(door, snapshot, me("the other one"), Path(sys.argv[3])):

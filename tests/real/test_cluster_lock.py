@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rcfail.change.cluster_lock import Seat, places_of, seats_of
-from rcfail.change.lock import LockHeld, hold
+from rcfail.change.locks.cluster_lock import Seat, places_of, seats_of
+from rcfail.change.locks.lock import LockHeld, hold
 from rcfail.clock import Deadline
 from rcfail.cluster.keyslot import slot_of
 from rcfail.cluster.nouns import Endpoint

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
+from rcfail.change.after.follow import Followed, Follower
 from rcfail.change.checks import CheckVerdict
-from rcfail.change.follow import Followed, Follower
 from rcfail.change.plan import Step, plan_failover
 from rcfail.change.request import Mode, Request
 from rcfail.change.run import Moment, StepOutcome

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rcfail.change.after.sampler import Sampler
 from rcfail.change.loss import Loss, at_risk
 from rcfail.change.plan import plan_failover
 from rcfail.change.request import Mode, Request
-from rcfail.change.sampler import Sampler
 from rcfail.change.seen import Seen
 from rcfail.practice.lab.writes import key_of
 from tests.real.byte_writer import Writer, writing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rcfail.change.felt import CanaryResult, limit_passed
+from rcfail.change.after.felt import CanaryResult, limit_passed
 from rcfail.change.loss import NO_LOSS, Loss
 from rcfail.render.canary_lines import canary_data, canary_lines
 from rcfail.render.lines import plain

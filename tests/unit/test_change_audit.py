@@ -13,7 +13,7 @@ import pytest
 
 from rcfail.change.audit import Audit, AuditUnwritable, append, default_audit, told_command, unwritable
 from rcfail.change.history import last_words, past_elections, past_runs
-from rcfail.change.owner import Owner, has_ended, myself, read_owner
+from rcfail.change.locks.owner import Owner, has_ended, myself, read_owner
 from rcfail.cluster.keyslot import slot_of, tag_within
 from rcfail.cluster.nouns import NodeId
 from rcfail.wire.secret import Secret

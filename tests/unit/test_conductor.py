@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rcfail.change import conductor
+from rcfail.change.after.follow import Followed
 from rcfail.change.audit import AuditUnwritable
 from rcfail.change.conductor import Means, carry_out
-from rcfail.change.follow import Followed
 from rcfail.change.loss import NO_LOSS, Loss
 from rcfail.change.plan import Step, plan_failover
 from rcfail.change.request import Mode, Request

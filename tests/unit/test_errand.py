@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from rcfail.change.errand import Ended, Errand, run_errand
+from rcfail.change.many.errand import Ended, Errand, run_errand
 from rcfail.clock import SYSTEM_CLOCK, Deadline, poll
 
 

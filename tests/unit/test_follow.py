@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from rcfail.change.causes import Terms
+from rcfail.change.after.causes import Terms
+from rcfail.change.after.clues import Clues
+from rcfail.change.after.followed import Answered, Followed
+from rcfail.change.after.trail import Trail
+from rcfail.change.after.verify import Cast, Standing, Word, Words, checks, stages
 from rcfail.change.checks import CheckVerdict
-from rcfail.change.clues import Clues
-from rcfail.change.followed import Answered, Followed
 from rcfail.change.plan import plan_failover
 from rcfail.change.request import Mode, Request
 from rcfail.change.run import StepOutcome
-from rcfail.change.trail import Trail
-from rcfail.change.verify import Cast, Standing, Word, Words, checks, stages
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.parse_nodes import NodesReader

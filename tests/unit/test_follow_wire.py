@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rcfail.change.follow import Follower
-from rcfail.change.followed import Followed
+from rcfail.change.after.follow import Follower
+from rcfail.change.after.followed import Followed
 from rcfail.change.plan import plan_failover
 from rcfail.change.request import Request
 from rcfail.change.run import Moment, StepOutcome

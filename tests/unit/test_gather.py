@@ -12,7 +12,7 @@ import pytest
 
 from rcfail.change.audit import Audit
 from rcfail.change.gather import BETWEEN_S, asked, gather
-from rcfail.change.owner import myself
+from rcfail.change.locks.owner import myself
 from rcfail.change.seen import ReplicaConnection, Seen
 from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId

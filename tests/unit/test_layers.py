@@ -17,9 +17,6 @@ MODULES = sorted(ROOT.rglob("*.py"))
 BOTTOM = {"errors", "exits"}
 PURE = {"cluster", "health"}
 LOOKING = {"session", "rounds", "blind", "watch", "waiting", "roundup"}
-CARRYING_OUT = {"moving", "failing_over", "relocating", "remembered", "touring"}
-"""The runs that change a cluster: they look, and besides practise a canary."""
-
 MAY_IMPORT = {
     "errors": {"exits"},
     "exits": set[str](),
@@ -35,29 +32,13 @@ MAY_IMPORT = {
     "practice": {"change", "health", "cluster", "wire", "clock", *BOTTOM},
     **{
         room: {"render", "change", "health", "cluster", "wire", "settings", "clock", *LOOKING, *BOTTOM}
-        for room in LOOKING - {"failing_over"}
+        for room in LOOKING
     },
-    # It begins the canary, which runs beside the one failover.
-    "failing_over": {"practice", "render", "change", "cluster", "errors", "exits", "moving"},
-    **{
-        room: {
-            *LOOKING,
-            *CARRYING_OUT,
-            "render",
-            "practice",
-            "change",
-            "health",
-            "cluster",
-            "wire",
-            "settings",
-            "clock",
-            *BOTTOM,
-        }
-        for room in CARRYING_OUT
-    },
+    # A run looks, changes, and practises a canary beside it.
+    "runs": {*LOOKING, "render", "practice", "change", "health", "cluster", "wire", "settings", "clock", *BOTTOM},
     "commands": {
         *LOOKING,
-        *CARRYING_OUT,
+        "runs",
         "render",
         "practice",
         "change",
@@ -78,7 +59,7 @@ MAY_IMPORT = {
 DOORS = {"redis": {"wire"}, "rich": {"render"}, "tenacity": {"clock"}, "click": {"cli", "commands"}}
 EFFECTS = {"asyncio", "datetime", "os", "pathlib", "random", "select", "socket", "ssl", "subprocess", "time"}
 CANARY = {f"practice/{name}.py" for name in ("canary", "canary_client", "canary_keys")}
-CHANGING = {"change/cluster_lock.py", "change/conductor.py", *CANARY}
+CHANGING = {"change/locks/cluster_lock.py", "change/conductor.py", *CANARY}
 HOMELESS = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcfail.change.drained import Drained, drained_text, noted, read_drained, way_back
-from rcfail.change.layout import (
+from rcfail.change.many.drained import Drained, drained_text, noted, read_drained, way_back
+from rcfail.change.many.layout import (
     BadLayout,
     Standing,
     WrittenLayout,

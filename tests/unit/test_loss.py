@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcfail.change.after.stream_end import StreamEnd, ends_here, lost, words
 from rcfail.change.loss import OVERLAP_MS, at_risk, risk_text
 from rcfail.change.request import Mode, Request
 from rcfail.change.seen import Seen
-from rcfail.change.stream_end import StreamEnd, ends_here, lost, words
 from rcfail.cluster.merge import merge
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.cluster.vitals import Replication

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from rcfail.change.errand import Ended
-from rcfail.change.layout import Standing, differences, layout_of, layout_text
-from rcfail.change.moves import Stuck
-from rcfail.change.relocation import Relocation
-from rcfail.change.rolling import Unit, formation_of, itinerary
+from rcfail.change.many.errand import Ended
+from rcfail.change.many.layout import Standing, differences, layout_of, layout_text
+from rcfail.change.many.moves import Stuck
+from rcfail.change.many.relocation import Relocation
+from rcfail.change.many.rolling import Unit, formation_of, itinerary
+from rcfail.change.many.series import Series
+from rcfail.change.many.site import Drain, plan_drain
+from rcfail.change.many.tour import NodeRun, Phase, Rolled
 from rcfail.change.run import StepOutcome, StepRun
 from rcfail.change.seen import Seen
-from rcfail.change.series import Series
-from rcfail.change.site import Drain, plan_drain
 from rcfail.change.told import Turn
-from rcfail.change.tour import NodeRun, Phase, Rolled
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.exits import ExitCode

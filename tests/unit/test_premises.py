@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rcfail.change.audit import Audit
-from rcfail.change.owner import begun_unix_ms, myself
-from rcfail.change.premises import repeated
+from rcfail.change.locks.owner import begun_unix_ms, myself
+from rcfail.change.locks.premises import repeated
 from rcfail.clock import SYSTEM_CLOCK
 from tests.unit.world import node_id
 

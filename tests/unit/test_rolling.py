@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcfail.change.layout import BadLayout, layout_of
-from rcfail.change.rolling import (
+from rcfail.change.many.layout import BadLayout, layout_of
+from rcfail.change.many.rolling import (
     Formation,
     Stop,
     Unit,
@@ -18,7 +18,7 @@ from rcfail.change.rolling import (
     next_batch,
     preferred,
 )
-from rcfail.change.tour import Tour, nodes_of, read_tour, tour_text
+from rcfail.change.many.tour import Tour, nodes_of, read_tour, tour_text
 from rcfail.cluster.nouns import NodeId
 from tests.unit.world import World, node_id
 

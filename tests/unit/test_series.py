@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from rcfail.change.moves import Move, move_of, numbered
+from rcfail.change.many.moves import Move, move_of, numbered
+from rcfail.change.many.series import Gate, Pace, Series, bad_before, one_by_one
 from rcfail.change.request import Request
 from rcfail.change.run import StepOutcome, StepRun
 from rcfail.change.seen import Seen
-from rcfail.change.series import Gate, Pace, Series, bad_before, one_by_one
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee
 from rcfail.exits import ExitCode

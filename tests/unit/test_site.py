@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcfail.change.many.site import Drain, Terms, leaving, plan_drain
 from rcfail.change.request import Override
 from rcfail.change.seen import Seen
-from rcfail.change.site import Drain, Terms, leaving, plan_drain
 from rcfail.cluster.nouns import Endpoint, NodeId, Role
 from rcfail.cluster.placement import PlaceKind
 from tests.unit.world import World, node_id

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rcfail.change.candidates import Contender, contenders
-from rcfail.change.moves import Move, Stuck, in_order, move_of, said
+from rcfail.change.many.moves import Move, Stuck, in_order, move_of, said
 from rcfail.change.request import Override, Request
 from rcfail.change.seen import Seen
 from rcfail.cluster.nouns import NodeId

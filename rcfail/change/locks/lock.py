@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rcfail.change.cluster_lock import TTL_MS, ClusterLock, dead, places_of, seats_of
-from rcfail.change.local_lock import LocalLock
-from rcfail.change.owner import Owner, myself, read_owner
+from rcfail.change.locks.cluster_lock import TTL_MS, ClusterLock, dead, places_of, seats_of
+from rcfail.change.locks.local_lock import LocalLock
+from rcfail.change.locks.owner import Owner, myself, read_owner
 from rcfail.clock import SYSTEM_CLOCK, Clock
 from rcfail.errors import OutOfTime, RcfailError, Refused
 from rcfail.exits import ExitCode

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from rcfail.change.layout import BadLayout, WrittenLayout, WrittenShard, layout_data, layout_from, with_homes
+from rcfail.change.many.layout import BadLayout, WrittenLayout, WrittenShard, layout_data, layout_from, with_homes
 from rcfail.cluster.nouns import NodeId, SlotRange
 
 SCHEMA = "rcfail-drained/1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from rcfail.change.causes import ASKED, GOT_VOTE, Attempt, Terms, Traces
-from rcfail.change.verify import NOTHING, Cast, Name, Stages, Word, Words
+from rcfail.change.after.causes import ASKED, GOT_VOTE, Attempt, Terms, Traces
+from rcfail.change.after.verify import NOTHING, Cast, Name, Stages, Word, Words
 from rcfail.cluster.nouns import NodeId, Role
 
 

@@ -23,7 +23,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rcfail.change.owner import Owner, has_ended, read_owner
+from rcfail.change.locks.owner import Owner, has_ended, read_owner
 from rcfail.clock import Deadline
 from rcfail.cluster.keyslot import tag_within
 from rcfail.cluster.nouns import Endpoint, NodeId

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from rcfail.change.errand import Ended
-from rcfail.change.layout import BadLayout, WrittenLayout, layout_data, layout_from
-from rcfail.change.rolling import Stop, Unit
+from rcfail.change.many.errand import Ended
+from rcfail.change.many.layout import BadLayout, WrittenLayout, layout_data, layout_from
+from rcfail.change.many.rolling import Stop, Unit
+from rcfail.change.many.series import Series
 from rcfail.change.run import StepOutcome, StepRun
-from rcfail.change.series import Series
 from rcfail.change.told import Turn
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot

@@ -7,13 +7,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from rcfail.change.causes import Terms
-from rcfail.change.clues import Clues
-from rcfail.change.followed import Answered, Followed
+from rcfail.change.after.causes import Terms
+from rcfail.change.after.clues import Clues
+from rcfail.change.after.followed import Answered, Followed
+from rcfail.change.after.trail import Trail
+from rcfail.change.after.verify import Cast, Word, Words
 from rcfail.change.plan import Step
 from rcfail.change.run import Moment
-from rcfail.change.trail import Trail
-from rcfail.change.verify import Cast, Word, Words
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.dialect import stands_again_after_ms, writes_pause_at_most_ms
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS

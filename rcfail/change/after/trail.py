@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from rcfail.change.causes import SENT_REQUEST, Cause, why_not
-from rcfail.change.clues import Clues
-from rcfail.change.followed import Answered, Followed
-from rcfail.change.moments import Event, claim, following, troubles
+from rcfail.change.after.causes import SENT_REQUEST, Cause, why_not
+from rcfail.change.after.clues import Clues
+from rcfail.change.after.followed import Answered, Followed
+from rcfail.change.after.moments import Event, claim, following, troubles
+from rcfail.change.after.verify import (
+    ARRIVED,
+    NOTHING,
+    Cast,
+    Name,
+    Stages,
+    Standing,
+    Word,
+    Words,
+    checks,
+    covers,
+    stages,
+)
 from rcfail.change.plan import PROPAGATION_MS
 from rcfail.change.request import Mode
 from rcfail.change.run import Moment, StepOutcome
-from rcfail.change.verify import ARRIVED, NOTHING, Cast, Name, Stages, Standing, Word, Words, checks, covers, stages
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.health.wording import counted, duration, listing, rcfail
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rcfail.change.audit import unwritable
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.history import PastRun, past_runs
-from rcfail.change.lock import rival
+from rcfail.change.locks.lock import rival
 from rcfail.change.request import Override
 from rcfail.clock import Clock
 

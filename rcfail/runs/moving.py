@@ -13,9 +13,9 @@ from rcfail.change.audit import Audit, state_folder, unwritable
 from rcfail.change.conductor import Means
 from rcfail.change.gather import gather
 from rcfail.change.history import last_words
-from rcfail.change.lock import hold
+from rcfail.change.locks.lock import hold
+from rcfail.change.locks.owner import Owner, myself
 from rcfail.change.mover import Mover
-from rcfail.change.owner import Owner, myself
 from rcfail.change.run import Moment
 from rcfail.change.seen import Seen
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline

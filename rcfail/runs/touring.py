@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from rcfail.change.candidates import chosen, contenders
-from rcfail.change.comeback import missing, told_of
-from rcfail.change.errand import Ended, Errand, run_errand
-from rcfail.change.layout import WrittenLayout, layout_of
-from rcfail.change.moves import numbered
-from rcfail.change.rolling import (
+from rcfail.change.many.comeback import missing, told_of
+from rcfail.change.many.errand import Ended, Errand, run_errand
+from rcfail.change.many.layout import WrittenLayout, layout_of
+from rcfail.change.many.moves import numbered
+from rcfail.change.many.rolling import (
     Batch,
     Formation,
     Unit,
@@ -21,20 +21,20 @@ from rcfail.change.rolling import (
     next_batch,
     preferred,
 )
+from rcfail.change.many.series import Gate, Pace, bad_before, one_by_one
+from rcfail.change.many.site import NO_TERMS, Terms
+from rcfail.change.many.tour import NodeRun, Phase, Rolled, Tour, digest_of
 from rcfail.change.run import Moment, StepOutcome, StepRun
-from rcfail.change.series import Gate, Pace, bad_before, one_by_one
-from rcfail.change.site import NO_TERMS, Terms
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
-from rcfail.change.tour import NodeRun, Phase, Rolled, Tour, digest_of
 from rcfail.clock import Deadline, poll
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.errors import CannotSee, OutOfTime, Refused, UsageFault
 from rcfail.health.wording import called, counted, named
-from rcfail.moving import Hands, Orders, Site, at_work
-from rcfail.relocating import judged, restoring, survey_of, trouble_notes
-from rcfail.remembered import forget_tour, recall_tour, remember_tour
+from rcfail.runs.moving import Hands, Orders, Site, at_work
+from rcfail.runs.relocating import judged, restoring, survey_of, trouble_notes
+from rcfail.runs.remembered import forget_tour, recall_tour, remember_tour
 
 _EVERY_S = 0.25
 RESTART_SHOWS_S = 3.0

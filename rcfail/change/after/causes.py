@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rcfail.change.after.verify import NOTHING, Cast, Name, Word, Words
 from rcfail.change.request import Mode
-from rcfail.change.verify import NOTHING, Cast, Name, Word, Words
 from rcfail.cluster.nouns import Endpoint, NodeId, Role
 from rcfail.health.wording import counted, duration, listing, rcfail
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rcfail.change.verify import NOTHING, Cast, Name, Stages, Standing, Words
+from rcfail.change.after.verify import NOTHING, Cast, Name, Stages, Standing, Words
 from rcfail.health.wording import counted
 
 Event = tuple[str, str]

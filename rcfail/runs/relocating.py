@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from rcfail.change.checks import pass_soon
-from rcfail.change.drained import Drained, noted, way_back
-from rcfail.change.layout import Difference, Standing, WrittenLayout, differences, layout_of
+from rcfail.change.many.drained import Drained, noted, way_back
+from rcfail.change.many.layout import Difference, Standing, WrittenLayout, differences, layout_of
+from rcfail.change.many.moves import Move, Stuck, in_order, move_of, plan_of
+from rcfail.change.many.relocation import Relocation
+from rcfail.change.many.series import Gate, Pace, bad_before, one_by_one
+from rcfail.change.many.site import NO_TERMS, Terms, leaving, plan_drain
 from rcfail.change.mover import KNOWN_WITHIN_S
-from rcfail.change.moves import Move, Stuck, in_order, move_of, plan_of
-from rcfail.change.relocation import Relocation
 from rcfail.change.run import Moment
 from rcfail.change.seen import Seen
-from rcfail.change.series import Gate, Pace, bad_before, one_by_one
-from rcfail.change.site import NO_TERMS, Terms, leaving, plan_drain
 from rcfail.change.target import meant_places
 from rcfail.change.told import Turn
 from rcfail.clock import Deadline, poll
@@ -26,11 +26,11 @@ from rcfail.errors import OutOfTime, Refused
 from rcfail.exits import ExitCode
 from rcfail.health.finding import Finding, Thresholds
 from rcfail.health.wording import called, listing
-from rcfail.moving import Hands, Orders, Site, at_work
-from rcfail.remembered import forget, recall, remember
 from rcfail.render.failover_json import step_data
 from rcfail.rounds import look_until_settled
 from rcfail.roundup import Survey, survey
+from rcfail.runs.moving import Hands, Orders, Site, at_work
+from rcfail.runs.remembered import forget, recall, remember
 
 _EVERY_S = 0.5
 

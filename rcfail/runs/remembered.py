@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from rcfail.change.audit import state_folder
-from rcfail.change.drained import Drained, drained_text, read_drained
-from rcfail.change.layout import BadLayout, WrittenLayout, cluster_key
-from rcfail.change.tour import Tour, read_tour, tour_text
+from rcfail.change.many.drained import Drained, drained_text, read_drained
+from rcfail.change.many.layout import BadLayout, WrittenLayout, cluster_key
+from rcfail.change.many.tour import Tour, read_tour, tour_text
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import Refused

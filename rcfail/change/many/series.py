@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from rcfail.change.moves import Move
+from rcfail.change.many.moves import Move
 from rcfail.change.request import Request
 from rcfail.change.run import CODES, StepOutcome, StepRun
 from rcfail.clock import Clock, Deadline, poll

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rcfail.change.after.stream_end import StreamEnd, ends_here, lost
 from rcfail.change.loss import Loss
-from rcfail.change.stream_end import StreamEnd, ends_here, lost
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.parse_info import server_in, vitals

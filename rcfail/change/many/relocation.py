@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rcfail.change.candidates import Contender
-from rcfail.change.layout import Difference
-from rcfail.change.moves import Move, Stuck
-from rcfail.change.series import Series
-from rcfail.change.site import Afterwards, afterwards
+from rcfail.change.many.layout import Difference
+from rcfail.change.many.moves import Move, Stuck
+from rcfail.change.many.series import Series
+from rcfail.change.many.site import Afterwards, afterwards
 from rcfail.change.told import Turn
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot

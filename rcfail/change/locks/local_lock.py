@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from rcfail.change.owner import Owner, has_ended, read_owner
-from rcfail.change.turn import take_turn
+from rcfail.change.locks.owner import Owner, has_ended, read_owner
+from rcfail.change.locks.turn import take_turn
 from rcfail.clock import Clock
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rcfail.change.audit import state_folder
 from rcfail.change.candidates import chosen, contenders
 from rcfail.change.checks import Check, CheckVerdict, refusing
-from rcfail.change.lock import LockHeld
+from rcfail.change.locks.lock import LockHeld
+from rcfail.change.locks.owner import begun_unix_ms
+from rcfail.change.locks.premises import premises, repeated
 from rcfail.change.mover import Judged, judge_patiently, judged
-from rcfail.change.owner import begun_unix_ms
 from rcfail.change.plan import Step, guard
-from rcfail.change.premises import premises, repeated
 from rcfail.change.request import Mode, Override, Request
 from rcfail.change.run import Moment
 from rcfail.change.target import Aim, NotMeant, aimed, meant_node, meant_places, meant_zone
@@ -23,8 +23,8 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import Refused
 from rcfail.exits import ExitCode
-from rcfail.moving import Hands, Orders, Site, at_work
 from rcfail.render.failover_json import step_data
+from rcfail.runs.moving import Hands, Orders, Site, at_work
 
 if TYPE_CHECKING:
     from rcfail.practice.canary import Canary

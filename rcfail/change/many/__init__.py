@@ -1,0 +1,1 @@
+"""Many changes, one after the other: a place emptied, a layout brought back, every node restarted."""

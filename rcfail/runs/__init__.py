@@ -1,0 +1,1 @@
+"""Whole runs that change a cluster, from the wish to the answer."""

@@ -65,7 +65,10 @@ def checks_page(checks: Iterable[Check], width: int, *, passed: bool = True, bef
     shown = [each for each in ordered if passed or each.verdict is not CheckVerdict.PASS]
     for each in shown:
         style = Style.WARN if each.overridden else _CHECK_STYLES[each.verdict]
-        head = line("  ", Span(f"{each.verdict.upper():<8}", style), span(f"{each.code:<{_CODE}}  "))
+        word = each.verdict.upper()
+        if each.verdict is CheckVerdict.WARN and each.passes_soon:  # nothing is wrong: it is on its way
+            word, style = "SOON", Style.DIM
+        head = line("  ", Span(f"{word:<8}", style), span(f"{each.code:<{_CODE}}  "))
         text = each.evidence + (f" (let pass by {each.override})" if each.overridden else "")
         yield from wrapped(text, width, first=head, indent=12 + _CODE)
         if each.refuses and before:

@@ -15,6 +15,7 @@ from rcfail.change.request import Mode, Override, Request
 from rcfail.change.run import Moment, StepOutcome, StepRun
 from rcfail.change.told import Told, Turn
 from rcfail.render.failover_answer import answer_page, consent_page, failover_data, intent_page
+from rcfail.render.failover_page import checks_page
 from rcfail.render.lines import plain
 from tests.unit.golden import assert_golden
 from tests.unit.judging import A1, A, seen_of, world_of
@@ -112,3 +113,11 @@ def test_its_json_has_its_keys_whatever_came_of_it(name: str) -> None:
 def test_another_promotion_than_ours_says_why() -> None:
     page = " ".join(plain(answer_page(PAGES["failover-done-by-itself"], WIDTH)).split())
     assert "it was elected without this command" in page
+
+
+def test_what_is_on_its_way_is_no_warning() -> None:
+    """On Redis the last views hear of the demotion seconds later, after each failover that went well."""
+    coming = Check("settled", CheckVerdict.WARN, "1 of 6 views know the demotion so far", passes_soon=True)
+    wrong = Check("state-ok", CheckVerdict.WARN, "cluster_state is fail for one")
+    page = plain(checks_page((coming, wrong), 80, before=False))
+    assert [row.split()[:2] for row in page.splitlines()] == [["SOON", "settled"], ["WARN", "state-ok"]]

@@ -263,4 +263,4 @@ def _settled(now: Stages) -> Check:
     if now.settled:
         return Check("settled", CheckVerdict.PASS, "every view knows that the old primary is not one any more")
     text = f"{len(now.know)} of {counted(len(now.views), 'view')} know the demotion so far; the others hear of it soon"
-    return Check("settled", CheckVerdict.WARN, text)
+    return Check("settled", CheckVerdict.WARN, text, passes_soon=True)

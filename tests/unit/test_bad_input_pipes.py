@@ -54,8 +54,9 @@ def test_a_certificate_without_end_is_refused() -> None:
     assert "/dev/zero" in fails(ExitCode.CONFIG, "health", *SEED, "--cert", "/dev/zero").error
 
 
-def test_a_pipe_is_read_and_written_whole(pipe: str) -> None:
-    """Longer than what a pipe holds by itself, with both ends at work at once."""
+def test_a_pipe_is_read_and_written_whole(pipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than what a pipe holds by itself, with both ends at work at once, however late one of them begins."""
+    monkeypatch.setattr("rcfail.pipes._NOBODY_S", 30.0)
     raw = os.urandom(1_000_000)
     writer = threading.Thread(target=lambda: Path(pipe).write_bytes(raw))
     writer.start()

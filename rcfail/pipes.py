@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from select import POLLIN, POLLOUT, poll
+from select import POLLHUP, POLLIN, POLLOUT, poll
 from time import monotonic
 
 _NOBODY_S = 2.0
@@ -66,7 +66,8 @@ def _drained(handle: int, most: int) -> bytes:
             if found and not more:
                 break
             due_s = nobody_s
-        if not more and not _ready(handle, POLLIN, due_s):
+        # A writer that closes between our read and our poll shows as POLLHUP alone: behind a first byte that is the end.
+        if not more and not _ready(handle, POLLIN | POLLHUP if found else POLLIN, due_s):
             raise TimeoutError(errno.ETIMEDOUT, "Nobody writes into it")
     return bytes(found)
 

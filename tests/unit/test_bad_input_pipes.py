@@ -72,6 +72,22 @@ def test_a_pipe_is_read_and_written_whole(pipe: str, monkeypatch: pytest.MonkeyP
     assert found == [raw]
 
 
+def test_a_writer_that_closes_later_than_it_writes_ends_the_text(pipe: str) -> None:
+    """All was read while the pipe was still open; its closing then is the end and no failure."""
+
+    def write_and_linger() -> None:
+        with open(pipe, "wb", buffering=0) as file:
+            file.write(b"hunter2")
+            all_read.wait(30)
+
+    all_read = threading.Event()
+    writer = threading.Thread(target=write_and_linger)
+    writer.start()
+    threading.Timer(0.3, all_read.set).start()
+    assert read_file(pipe, 100) == b"hunter2"
+    writer.join(30)
+
+
 def test_an_output_file_without_a_name_is_a_mistake() -> None:
     """A script whose variable is empty would leave the old verdict where it is read."""
     ended = endure("health", *SEED, "--output-file", "")

@@ -1,0 +1,1 @@
+"""What brings a cluster back: conditions, each with its own planner, and the actions that mend them."""

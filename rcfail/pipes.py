@@ -66,7 +66,7 @@ def _drained(handle: int, most: int) -> bytes:
             if found and not more:
                 break
             due_s = nobody_s
-        # A writer that closes between our read and our poll shows as POLLHUP alone: behind a first byte that is the end.
+        # A writer that closes between our read and our poll shows as POLLHUP alone: behind a first byte, the end.
         if not more and not _ready(handle, POLLIN | POLLHUP if found else POLLIN, due_s):
             raise TimeoutError(errno.ETIMEDOUT, "Nobody writes into it")
     return bytes(found)

@@ -1,80 +1,28 @@
-"""One step, carried out: guard, lock, audit, one send, and what came of it. The only place that sends a failover."""
+"""One failover, carried out: guard, lock, audit, one send, and what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rcfail.change.after.follow import Followed, Follower
 from rcfail.change.after.sampler import Sampler
-from rcfail.change.audit import Audit, AuditUnwritable
 from rcfail.change.checks import Check, CheckVerdict, refusing
 from rcfail.change.loss import Loss
 from rcfail.change.plan import Step, guard
-from rcfail.change.run import Moment, StepOutcome, StepRun
-from rcfail.clock import Clock, Deadline
+from rcfail.change.run import StepOutcome, StepRun
+from rcfail.change.sender import Means, Spoken, audited, locked, say_once, unsent
+from rcfail.clock import Clock
+from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee
-from rcfail.wire.refusals import Refusal, RefusalKind
-
-if TYPE_CHECKING:
-    from rcfail.change.locks.lock import Hold
-    from rcfail.wire.door import Door
-    from rcfail.wire.replies import Reply
-
-SAY_S = 5.0
-"""A server that does not answer for so long is frozen. The command may lie in its socket, so it is followed."""
-
-_NOT_SENT = frozenset({RefusalKind.NO_ANSWER, RefusalKind.WRONG_NODE})
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a step is carried out with. `look` takes one fresh look at the whole cluster, and may raise CannotSee.
-
-    `witness` hears each moment as it comes. `shield` holds signals back for its body and lets them through after it:
-    between the line before a send and the line after it nobody may be interrupted. `sent` is called under it when all
-    that matters is known of a command that was sent.
-    """
-
-    door: Door
-    audit: Audit
-    held: Hold
-    look: Callable[[], Snapshot]
-    witness: Callable[[Moment], None]
-    clock: Clock
-    shield: Callable[[], AbstractContextManager[None]] = nullcontext
-    sent: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class _Spoken:
-    """The reply, and when the send began on the monotonic clock."""
-
-    reply: Reply
-    at_s: float
-
-    @property
-    def left(self) -> bool:
-        """The command was sent, as far as anybody can tell."""
-        return not (isinstance(self.reply, Refusal) and self.reply.kind in _NOT_SENT)
-
-    @property
-    def text(self) -> str | None:
-        """What the server said; None where it did not answer."""
-        if not isinstance(self.reply, Refusal):
-            return str(self.reply)
-        silent = not self.left or self.reply.kind is RefusalKind.SENT_NO_ANSWER
-        return None if silent else self.reply.text or self.reply.kind.value
 
 
 @dataclass(slots=True)
 class _Course:
     """How far a step has come."""
 
-    spoken: _Spoken | None = None
+    spoken: Spoken | None = None
     followed: Followed | None = None
 
     @property
@@ -123,12 +71,12 @@ def _taken(
                 return _refused(step, checks)
             try:
                 with means.shield():
-                    checks = (*checks, _audited(means, judged, step))
+                    checks = (*checks, audited(means, step.number, step.target, _place(judged, step), step.command))
                     if not refusing(checks):
-                        course.spoken = _say_once(means, judged, step)
+                        course.spoken = say_once(means, step.number, step.target, _place(judged, step), step.command)
                 if course.spoken is None or not course.left:
-                    unsent = () if course.spoken is None else (_unsent(course.spoken),)
-                    return _refused(step, (*checks, *unsent))
+                    why = () if course.spoken is None else (unsent(course.spoken),)
+                    return _refused(step, (*checks, *why))
                 course.followed = follower.follow(course.spoken.at_s, course.spoken.reply)
             except KeyboardInterrupt:
                 if course.spoken is None or not course.left:
@@ -143,7 +91,7 @@ def _last_checks(means: Means, judged: Snapshot, step: Step) -> tuple[Check, ...
         now = means.look()
     except CannotSee as fault:
         return (Check("guard-look", CheckVerdict.UNKNOWN, f"the cluster cannot be seen any more: {fault.message}"),)
-    return (*guard(now, step), _no_election_since(judged, now), _locked(means.held))
+    return (*guard(now, step), _no_election_since(judged, now), locked(means.held))
 
 
 def _no_election_since(judged: Snapshot, now: Snapshot) -> Check:
@@ -162,41 +110,13 @@ def newest_epoch(snapshot: Snapshot) -> int:
     return max((each for each in told if each is not None), default=0)
 
 
-def _locked(held: Hold) -> Check:
-    if not held.still_held():
-        return Check("guard-lock", CheckVerdict.FAIL, held.lost)
-    alone = f"held on this host alone: {held.local_alone}" if held.local_alone else "held on this host and the cluster"
-    return Check("guard-lock", CheckVerdict.WARN if held.local_alone else CheckVerdict.PASS, alone)
-
-
-def _audited(means: Means, judged: Snapshot, step: Step) -> Check:
-    """The line before the send, on the disk."""
-    place = judged.nodes[step.target].endpoint
-    try:
-        means.audit.before(step=step.number, node=step.target, address=str(place), command=step.command)
-    except AuditUnwritable as error:
-        return Check("guard-audit", CheckVerdict.FAIL, error.message, hint=error.hint)
-    return Check("guard-audit", CheckVerdict.PASS, f"written to {means.audit.path or 'no file, by your word'}")
-
-
-def _say_once(means: Means, judged: Snapshot, step: Step) -> _Spoken:
-    """The one send, and the audit's line after it."""
+def _place(judged: Snapshot, step: Step) -> Endpoint:
     place = judged.nodes[step.target].endpoint
     assert place is not None, "the guard has seen the target answer"
-    at_s = means.clock.monotonic_s()
-    reply = means.door.say(place, step.command, expect_id=step.target, deadline=Deadline.after(SAY_S, means.clock))
-    spoken = _Spoken(reply, at_s)
-    means.audit.after(step=step.number, node=step.target, reply=spoken.text, left=spoken.left)
-    return spoken
+    return place
 
 
-def _unsent(spoken: _Spoken) -> Check:
-    reply = spoken.reply
-    text = reply.text or reply.kind.value if isinstance(reply, Refusal) else ""
-    return Check("target-identity", CheckVerdict.FAIL, f"nothing was sent to the target: {text}")
-
-
-def _last_look(follower: Follower, clock: Clock, step: Step, spoken: _Spoken) -> Followed:
+def _last_look(follower: Follower, clock: Clock, step: Step, spoken: Spoken) -> Followed:
     """After Ctrl-C: what is so now. What the servers still try is not "not done"."""
     try:
         seen = follower.look_now(spoken.at_s)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rcfail.change.checks import Check, pass_soon, refusing
-from rcfail.change.conductor import Means, carry_out
+from rcfail.change.conductor import carry_out
 from rcfail.change.loss import at_risk
 from rcfail.change.plan import Plan, plan_failover
 from rcfail.change.preflight import preflight, retry_after_ms
 from rcfail.change.request import Override, Request
 from rcfail.change.run import StepOutcome, StepRun
 from rcfail.change.seen import Seen
+from rcfail.change.sender import Means
 from rcfail.clock import Clock, Deadline, poll
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot

@@ -10,7 +10,6 @@ from typing import Any
 
 from rcfail.blind import cannot_see
 from rcfail.change.audit import Audit, state_folder, unwritable
-from rcfail.change.conductor import Means
 from rcfail.change.gather import gather
 from rcfail.change.history import last_words
 from rcfail.change.locks.lock import hold
@@ -18,6 +17,7 @@ from rcfail.change.locks.owner import Owner, myself
 from rcfail.change.mover import Mover
 from rcfail.change.run import Moment
 from rcfail.change.seen import Seen
+from rcfail.change.sender import Means
 from rcfail.clock import SYSTEM_CLOCK, Clock, Deadline
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import NodeId

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from rcfail.change import conductor
 from rcfail.change.after.follow import Followed
 from rcfail.change.audit import AuditUnwritable
-from rcfail.change.conductor import Means, carry_out
+from rcfail.change.conductor import carry_out
 from rcfail.change.loss import NO_LOSS, Loss
 from rcfail.change.plan import Step, plan_failover
 from rcfail.change.request import Mode, Request
 from rcfail.change.run import StepOutcome, StepRun
+from rcfail.change.sender import NOT_SENT, Means
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee
@@ -275,7 +276,7 @@ def test_whatever_happens_it_is_said_once_at_most(
     assert len(stage.said) <= 1
     if not fit:
         assert stage.said == []
-    left = bool(stage.said) and not (isinstance(reply, Refusal) and reply.kind in conductor._NOT_SENT)
+    left = bool(stage.said) and not (isinstance(reply, Refusal) and reply.kind in NOT_SENT)
     if left:
         assert run is not None, "after a send there is an answer"
         assert run.sent

@@ -59,7 +59,7 @@ MAY_IMPORT = {
 DOORS = {"redis": {"wire"}, "rich": {"render"}, "tenacity": {"clock"}, "click": {"cli", "commands"}}
 EFFECTS = {"asyncio", "datetime", "os", "pathlib", "random", "select", "socket", "ssl", "subprocess", "time"}
 CANARY = {f"practice/{name}.py" for name in ("canary", "canary_client", "canary_keys")}
-CHANGING = {"change/locks/cluster_lock.py", "change/conductor.py", *CANARY}
+CHANGING = {"change/locks/cluster_lock.py", "change/sender.py", *CANARY}
 HOMELESS = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 
 
@@ -122,7 +122,7 @@ def test_only_the_clock_sleeps(module: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=named)
 def test_only_four_places_change_anything_on_a_server(module: Path) -> None:
-    """The lab, the lock, the canary's client, and the conductor."""
+    """The lab, the lock, the canary's client, and the sender."""
     if module.is_relative_to(ROOT / "practice" / "lab") or named(module) in CHANGING:
         return
     for node in ast.walk(ast.parse(module.read_text())):

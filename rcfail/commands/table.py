@@ -31,6 +31,7 @@ COMMANDS = {
     "undrain": Entry("undrain:undrain", "Bring the primaries back that drain moved away."),
     "layout": Entry("layout:layout", "Write down which node leads which shard, and bring it back."),
     "rolling": Entry("rolling:rolling", "Restart or upgrade every node, without a slot being out."),
+    "recover": Entry("recover:recover", "Name what is wrong with nodes, replicas and slots, and mend it."),
     "wait": Entry("wait:wait", "Wait until the cluster, or a node of it, is as it should be."),
     "history": Entry("history:history", "Show what was changed from this host, by whom, and what came of it."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from rcfail.health.finding import Finding
 
 # The commands that look at a cluster, as hints write them; `rcfail explain` needs no cluster.
-_RCFAIL = r"\brcfail (?:acl|drain|failover|health|nodes|probe|ready|record|undrain|views|wait|whatif)\b(?= )"
+_VERBS = "acl|drain|failover|health|nodes|probe|ready|record|recover|reset|undrain|views|wait|whatif"
+_RCFAIL = rf"\brcfail (?:{_VERBS})\b(?= )"
 _REDIS_CLI = r"\bredis-cli(?= -)"
 
 

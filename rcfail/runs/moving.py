@@ -112,9 +112,10 @@ class Orders:
 class Hands:
     """The mover, and the code that the run ends with, for the audit's last line."""
 
-    def __init__(self, mover: Mover, audit: Audit) -> None:
+    def __init__(self, mover: Mover, audit: Audit, means: Means) -> None:
         self.mover = mover
         self.audit = audit
+        self.means = means
         self.exit_code = ExitCode.INTERNAL
 
 
@@ -150,7 +151,7 @@ def at_work(
     with hold(site.door, snapshot, owner, folder, break_lock=orders.break_lock, over=over, clock=site.clock) as held:
         audit.begin(command=orders.command, nodes=list(orders.nodes), plan=orders.facts)
         means = Means(site.door, audit, held, site.look, witness, site.clock, shield, sent)
-        hands = Hands(Mover(site, means, tell), audit)
+        hands = Hands(Mover(site, means, tell), audit, means)
         try:
             yield hands
         except BaseException as error:

@@ -27,7 +27,8 @@ class Decisions:
     """What only the operator can say, looked up in the cluster already.
 
     `forget` are nodes that will never come back. `owners` are who shall own slots of which nobody can tell it.
-    `start_cmd` starts a node that is down; `wait` follows one that comes by itself, for `within_s`.
+    `fenced` are voters of which a human says that they are stopped. `start_cmd` starts a node that is down; `wait`
+    follows one that comes by itself, for `within_s`.
     """
 
     wait: bool = False
@@ -35,6 +36,7 @@ class Decisions:
     within_s: float = 600.0
     forget: frozenset[NodeId] = frozenset()
     owners: tuple[tuple[SlotRange, NodeId], ...] = ()
+    fenced: frozenset[NodeId] = frozenset()
     given: frozenset[Override] = frozenset()
 
 

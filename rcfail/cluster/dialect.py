@@ -134,3 +134,23 @@ def writes_pause_at_most_ms(server: Server, config: Configured | None) -> int:
     """
     timeout_ms = manual_failover_timeout_ms(server, config)
     return 2 * timeout_ms if server.flavour is Flavour.REDIS and server.version < (6, 2, 8) else timeout_ms
+
+
+def ban_is_configured(server: Server) -> bool:
+    """Whether the ban of a forgotten id has a setting, cluster-blacklist-ttl: from Valkey 8.0 on (config.c)."""
+    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
+
+
+def comes_back_running(server: Server) -> bool:
+    """Whether a forgotten node whose process still runs introduces itself again when its ban is over.
+
+    From Valkey 8.1 on: a node that finds that a peer does not know it sends that peer a MEET (cluster_legacy.c).
+    """
+    return server.flavour is Flavour.VALKEY and server.version >= (8, 1)
+
+
+def shards_keep_the_dead(server: Server) -> bool:
+    """Whether CLUSTER SHARDS lists a dead former primary with the shard that it was of: the nodes keep ids of shards
+    from Redis and Valkey 7.2 on (clusterGenShardsReply of cluster_legacy.c goes by the primary before that).
+    """
+    return server.flavour is Flavour.VALKEY or server.version >= (7, 2)

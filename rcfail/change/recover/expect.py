@@ -23,6 +23,11 @@ def tables(snapshot: Snapshot) -> Iterator[tuple[NodeId, View]]:
     return ((observer, view) for observer, view in snapshot.by_observer.items() if view.reply is not None)
 
 
+def members(snapshot: Snapshot) -> Iterator[tuple[NodeId, View]]:
+    """The same without those that list nobody but themselves: they are outside of the cluster."""
+    return ((each, view) for each, view in tables(snapshot) if view.reply and len(view.reply.table.by_id) > 1)
+
+
 def own_word(snapshot: Snapshot, node_id: NodeId) -> Belief | None:
     """What the node says of itself; None where it does not say."""
     view = snapshot.by_observer.get(node_id)
@@ -92,14 +97,14 @@ class KnownToAll:
     def check(self, snapshot: Snapshot) -> Check:
         lacking = [
             observer
-            for observer, view in tables(snapshot)
+            for observer, view in members(snapshot)
             if (said := view.belief(self.node)) is None or said.handshake or said.noaddr
         ]
-        total, name = sum(1 for _ in tables(snapshot)), name_of(snapshot, self.node)
+        total, name = sum(1 for _ in members(snapshot)), name_of(snapshot, self.node)
         if self.node not in snapshot.by_observer:
             return judged("known-to-all", None, "", f"{name} does not answer")
         own = snapshot.by_observer[self.node]
-        unheard = [each for each, _ in tables(snapshot) if (said := own.belief(each)) is None or said.handshake]
+        unheard = [each for each, _ in members(snapshot) if (said := own.belief(each)) is None or said.handshake]
         text = f"known to {total - len(lacking)} of {total} nodes"
         if unheard and not lacking:
             text = f"it knows {total - len(unheard)} of {total} nodes"
@@ -183,7 +188,7 @@ class Follows:
             return judged("follows", False, "", f"{name} follows {whom}, not {behind}")
         others = [
             observer
-            for observer, view in tables(snapshot)
+            for observer, view in members(snapshot)
             if (said := view.belief(self.node)) is None or (said.role, said.primary_id) != (Role.REPLICA, self.primary)
         ]
         told = f"{counted(len(others), 'node')} do not know yet that {name} follows {behind}"

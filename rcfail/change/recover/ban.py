@@ -1,0 +1,82 @@
+"""How long a forgotten id stays banned, and whether it is still forgotten when the ban is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.recover.case import Case, Question
+from rcfail.change.recover.expect import judged, tables
+from rcfail.cluster.dialect import ban_is_configured
+from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.snapshot import Snapshot
+from rcfail.health.wording import counted, listing
+
+BAN_MS = 60_000
+"""CLUSTER_BLACKLIST_TTL of cluster_legacy.c; a setting from Valkey 8.0 on, with this default."""
+
+SLACK_MS = 5_000
+"""The commands go out one after the other, and a ban is counted in whole seconds."""
+
+_LONGEST_MS = 3_600_000
+_SETTING = ("CONFIG", "GET", "cluster-blacklist-ttl")
+
+
+def questions(case: Case) -> Iterator[Question]:
+    """The length of the ban, of every node on which it can be set."""
+    for view in case.snapshot.by_observer.values():
+        if ban_is_configured(view.vitals.server):
+            yield Question(view.endpoint, _SETTING)
+
+
+def ban_ms(case: Case) -> int:
+    """The longest ban of all nodes that answer, in ms; at most an hour."""
+    said = [_told_ms(case, each) for each in questions(case)]
+    others = len(said) < len(case.snapshot.by_observer)
+    return min(_LONGEST_MS, max([BAN_MS] * others + said, default=BAN_MS))
+
+
+def _told_ms(case: Case, question: Question) -> int:
+    reply = case.replies.get(question)
+    text = reply[1] if isinstance(reply, tuple) and len(reply) == 2 else ""
+    return int(text) * 1000 if isinstance(text, str) and text.isdecimal() and len(text) < 9 else BAN_MS
+
+
+@dataclass(frozen=True, slots=True)
+class StaysForgotten:
+    """No view lists the id, now and when its ban is over; nor any dead id that was gone already.
+
+    `known` are all that were listed when the ban began, so that one that was forgotten before it and comes back is
+    seen too. A node that joins meanwhile answers, and is none.
+    """
+
+    node: NodeId
+    until_unix_ms: int
+    known: frozenset[NodeId]
+
+    def check(self, snapshot: Snapshot) -> Check:
+        name = f"node {self.node[:8]}"
+        views = [view for _, view in tables(snapshot)]
+        if not views:
+            return judged("stays-forgotten", None, "", "no node told its table")
+        listed = sum(1 for view in views if view.belief(self.node) is not None and view.observer != self.node)
+        if listed:
+            return _no(f"{listed} of {counted(len(views), 'node')} still {_list(listed)} {name}")
+        if back := self._back(snapshot):
+            return _no(f"{listing(f'node {each[:8]}' for each in back)} is listed again, some node was not told of it")
+        left_ms = self.until_unix_ms - snapshot.taken_at_unix_ms
+        if left_ms > 0:
+            return _no(f"no node lists {name}, its ban runs for another {-(-left_ms // 1000)} s")
+        return judged("stays-forgotten", True, f"no node lists {name}, also after its ban", "")
+
+    def _back(self, snapshot: Snapshot) -> tuple[NodeId, ...]:
+        return tuple(each for each in snapshot.nodes if each not in self.known and each not in snapshot.by_observer)
+
+
+def _no(text: str) -> Check:
+    return Check("stays-forgotten", CheckVerdict.FAIL, text)
+
+
+def _list(number: int) -> str:
+    return "lists" if number == 1 else "list"

@@ -63,9 +63,7 @@ def plan_lines(told: Recovery, width: int) -> Iterator[Line]:
         for action in each.actions:
             number += 1
             yield from _action(told, action, number, width)
-        if each.advice:
-            label = "tells" if each.doubt else "yours" if each.choice else "hint"
-            yield from labelled(f"  {label:<5}", each.advice, width)
+        yield from _advice(each, width)
 
 
 def _condition(condition: Condition, width: int) -> Iterator[Line]:
@@ -77,6 +75,13 @@ def _condition(condition: Condition, width: int) -> Iterator[Line]:
     if condition.doubt:
         others = listing([each.value for each in condition.doubt])
         yield from wrapped(f"It cannot be told from {others}.", width, first=line("  "), indent=2)
+
+
+def _advice(condition: Condition, width: int) -> Iterator[Line]:
+    """What a person does about it."""
+    if condition.advice:
+        label = "what would tell" if condition.doubt else "yours to decide" if condition.choice else "hint"
+        yield from wrapped(f"{label}: {condition.advice}", width, first=line("  "), indent=len(label) + 4)
 
 
 def _action(told: Recovery, action: Action, number: int, width: int) -> Iterator[Line]:
@@ -182,10 +187,10 @@ def _left(told: Recovery, width: int) -> Iterator[Line]:
     for each in told.left:
         yield EMPTY
         yield from _condition(each, width)
-        if each.advice:
-            yield from labelled("  hint ", each.advice, width)
-        elif each.actions:
-            yield from labelled("  hint ", f"Run it again: {each.actions[0].title}", width)
+        yield from _advice(each, width)
+        if each.actions and not each.advice:
+            text = f"hint: Run it again: rcfail {told.what}. Its next step: {each.actions[0].title}"
+            yield from wrapped(text, width, first=line("  "), indent=8)
     if told.record and told.exit_code is not ExitCode.OK:
         yield EMPTY
-        yield from labelled("before", f"what was seen before the first change: {told.record}", width)
+        yield from labelled("kept", f"what was seen before the first change: {told.record}", width)

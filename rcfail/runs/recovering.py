@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rcfail.change.audit import state_folder
-from rcfail.change.checks import refusing
+from rcfail.change.checks import Check, refusing
 from rcfail.change.locks.premises import premises
 from rcfail.change.many.errand import SECRETS, Errand, run_errand
 from rcfail.change.many.series import bad_before
@@ -94,7 +94,10 @@ def examine(site: Site, wish: Wish) -> Examined:
     case = Case(looked.snapshot, looked.findings, wish.decisions)
     case = replace(case, replies=_asked(site, tuple(wish.planner.questions(case)), deadline))
     found = wish.within(tuple(wish.planner.conditions(case, frozenset())))
-    return Examined(looked.observation, case, found, looked.agreed)
+    fit = site.sight.manner.fit
+    return Examined(
+        looked.observation, case, tuple(replace(each, advice=fit(each.advice)) for each in found), looked.agreed
+    )
 
 
 def _asked(site: Site, questions: tuple[Question, ...], deadline: Deadline) -> Mapping[Question, Reply]:
@@ -168,12 +171,16 @@ def _planned(site: Site, wish: Wish, seen: Examined) -> Recovery:
     )
     if not planned.actions:
         return replace(planned, turn=Turn.REFUSED if found else Turn.NOTHING)
-    checks = preflight(seen.case, found, agreed=seen.agreed)
+    checks = _fitted(site, preflight(seen.case, found, agreed=seen.agreed))
     if not refusing(checks):
         sends = [each for action in planned.actions for each in action.sends]
         deadline = Deadline.after(site.settings.limits.deadline_s, site.clock)
-        checks = (*checks, permitted(site.door, sends, deadline, dry=wish.dry_run))
+        checks = (*checks, *_fitted(site, (permitted(site.door, sends, deadline, dry=wish.dry_run),)))
     return replace(planned, checks=checks, turn=Turn.REFUSED if refusing(checks) else Turn.ALLOWED)
+
+
+def _fitted(site: Site, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    return tuple(replace(each, hint=site.sight.manner.fit(each.hint)) for each in checks)
 
 
 def _unexplained(seen: Examined) -> str:
@@ -310,7 +317,7 @@ class _Course:
         else:
             means = self._hands.means
             run = carry_out(means, seen.case.snapshot, action, number, partial(self._start, seen.case))
-        self._runs.append(run)
+        self._runs.append(replace(run, hint=self._site.sight.manner.fit(run.hint)))
         self._worked[action.key] = self._worked.get(action.key, 0) + 1
 
     def _failed_over(self, action: Action, number: int) -> ActionRun:

@@ -16,6 +16,8 @@ from rcfail.errors import CannotSee, OutOfTime
 from rcfail.health.wording import duration, listing
 
 _EVERY_S = 0.25
+_AGAIN_MS = 5_000
+"""What is waited for is told anew so often while nothing but its figures change."""
 _REFUSED_MS = 3_000
 """What a server refused may be so already, or come from elsewhere: so long it is looked for."""
 
@@ -68,10 +70,19 @@ class _Course:
         return round((self.clock.monotonic_s() - self.began_s) * 1000)
 
     def see(self, event: str, subject: str) -> None:
-        """A moment, unless it is the last one again."""
-        if not self.moments or (self.moments[-1].event, self.moments[-1].subject) != (event, subject):
-            self.moments.append(Moment(self.took_ms, event, subject))
-            self.witness(self.moments[-1])
+        """A moment, unless it is the last one again; where only figures differ it is told now and then."""
+        last = self.moments[-1] if self.moments else Moment(0, "", "")
+        if (last.event, last.subject) == (event, subject):
+            return
+        if last.event == event and _shape(last.subject) == _shape(subject) and self.took_ms - last.at_ms < _AGAIN_MS:
+            return
+        self.moments.append(Moment(self.took_ms, event, subject))
+        self.witness(self.moments[-1])
+
+
+def _shape(text: str) -> str:
+    """The text without its figures: ids and addresses stay, for they stand in words with other characters."""
+    return " ".join("#" if word.strip("%,.s").isdecimal() else word for word in text.split(" "))
 
 
 def carry_out(

@@ -191,7 +191,8 @@ class Follows:
             for observer, view in members(snapshot)
             if (said := view.belief(self.node)) is None or (said.role, said.primary_id) != (Role.REPLICA, self.primary)
         ]
-        told = f"{counted(len(others), 'node')} do not know yet that {name} follows {behind}"
+        know = "does" if len(others) == 1 else "do"
+        told = f"{counted(len(others), 'node')} {know} not know yet that {name} follows {behind}"
         return judged("follows", not others, f"{name} follows {behind} in every view", told)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from rcfail.change.recover import ghosts, handshakes, replaced
+from rcfail.change.recover import claims, ghosts, handshakes, open_slots, replaced
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition
 from rcfail.cluster.nouns import NodeId
@@ -26,6 +26,8 @@ class Planner(NamedTuple):
 
 # First who can hear whom, then who owns what, then who follows whom; who is forgotten comes last.
 PLANNERS: tuple[Planner, ...] = (
+    Planner(claims.conditions, claims.questions),
+    Planner(open_slots.conditions, open_slots.questions),
     Planner(replaced.conditions, replaced.questions),
     Planner(handshakes.conditions, handshakes.questions),
     Planner(ghosts.conditions, ghosts.questions),

@@ -173,10 +173,18 @@ def _planned(site: Site, wish: Wish, seen: Examined) -> Recovery:
         return replace(planned, turn=Turn.REFUSED if found else Turn.NOTHING)
     checks = _fitted(site, preflight(seen.case, found, agreed=seen.agreed))
     if not refusing(checks):
-        sends = [each for action in planned.actions for each in action.sends]
+        sends = [each for action in planned.actions for each in _leaving(snapshot, action)]
         deadline = Deadline.after(site.settings.limits.deadline_s, site.clock)
         checks = (*checks, *_fitted(site, (permitted(site.door, sends, deadline, dry=wish.dry_run),)))
     return replace(planned, checks=checks, turn=Turn.REFUSED if refusing(checks) else Turn.ALLOWED)
+
+
+def _leaving(snapshot: Snapshot, action: Action) -> tuple[Send, ...]:
+    """What it sends, also as a failover."""
+    if action.request is None:
+        return action.sends
+    target = snapshot.nodes[action.request.target]
+    return (Send(target.node_id, target.endpoint, ("CLUSTER", "FAILOVER")),) if target.endpoint else ()
 
 
 def _fitted(site: Site, checks: tuple[Check, ...]) -> tuple[Check, ...]:

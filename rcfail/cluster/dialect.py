@@ -44,6 +44,11 @@ def has_slot_migrations(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY and server.version >= _SLOT_MIGRATIONS_SINCE
 
 
+def adds_slot_ranges(server: Server) -> bool:
+    """CLUSTER ADDSLOTSRANGE (cluster.c of Redis 7.0, and every Valkey). Without it each slot has to be named."""
+    return server.flavour is Flavour.VALKEY or server.version >= (7, 0)
+
+
 def configures_several_at_once(server: Server) -> bool:
     """CONFIG SET takes several settings in one command, and CONFIG GET several patterns (config.c of Redis 7.0)."""
     return server.flavour is Flavour.VALKEY or server.version >= (7, 0)
@@ -153,4 +158,18 @@ def shards_keep_the_dead(server: Server) -> bool:
     """Whether CLUSTER SHARDS lists a dead former primary with the shard that it was of: the nodes keep ids of shards
     from Redis and Valkey 7.2 on (clusterGenShardsReply of cluster_legacy.c goes by the primary before that).
     """
+    return server.flavour is Flavour.VALKEY or server.version >= (7, 2)
+
+
+def relinks(server: Server) -> bool:
+    """Whether CLUSTER REPLICATE with the primary that a replica follows already begins its link anew.
+
+    It does on Redis, and the data is kept where the backlog allows it; since Valkey 8.0 it is an OK that does nothing
+    (clusterCommandSpecial, cluster_legacy.c).
+    """
+    return not (server.flavour is Flavour.VALKEY and server.version >= (8, 0))
+
+
+def has_shard_ids(server: Server) -> bool:
+    """CLUSTER MYSHARDID: Redis from 7.2, and every Valkey."""
     return server.flavour is Flavour.VALKEY or server.version >= (7, 2)

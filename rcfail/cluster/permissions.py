@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
-from rcfail.cluster.dialect import has_links, has_slot_migrations
+from rcfail.cluster.dialect import adds_slot_ranges, has_links, has_slot_migrations
 from rcfail.cluster.vitals import Flavour, Server
 
 KEYS = "~rcfail:*"
@@ -29,6 +29,7 @@ _CHANGE = (
     "cluster|forget",
     "cluster|reset",
     "cluster|setslot",
+    "cluster|addslots",
     "cluster|countkeysinslot",
     "client|list",
     "wait",
@@ -48,7 +49,9 @@ def permissions(server: Server, purpose: Purpose) -> tuple[str, ...]:
     From Redis 7.0 on ACL SETUSER turns down a sub-command that the server does not have (acl.c), so each version
     gets only what it knows.
     """
-    commands = (*_LOOK, *_questions_of(server), *(() if purpose is Purpose.READING else (*_CHANGE, *_LOCK)))
+    ranges = ("cluster|addslotsrange",) if adds_slot_ranges(server) else ()
+    changes = () if purpose is Purpose.READING else (*_CHANGE, *ranges, *_LOCK)
+    commands = (*_LOOK, *_questions_of(server), *changes)
     keys = () if purpose is Purpose.READING else (KEYS,)
     return (*_NOTHING, *keys, *(f"+{command}" for command in commands))
 

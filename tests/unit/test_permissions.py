@@ -44,7 +44,9 @@ def test_every_question_of_the_first_write_is_permitted_to_the_reader() -> None:
 
 def test_only_sub_commands_that_the_server_has_are_named() -> None:
     old = permissions(Server(Flavour.REDIS, (6, 2)), Purpose.OPERATING)
-    assert not [each for each in old if "links" in each or "getslotmigrations" in each]
+    assert not [each for each in old if "links" in each or "getslotmigrations" in each or "addslotsrange" in each]
+    assert "+cluster|addslots" in old
+    assert "+cluster|addslotsrange" in permissions(Server(Flavour.REDIS, (7, 0)), Purpose.OPERATING)
     assert "+cluster|links" in permissions(Server(Flavour.REDIS, (7, 0)), Purpose.READING)
     assert "+cluster|getslotmigrations" in permissions(Server(Flavour.VALKEY, (9, 0)), Purpose.READING)
 

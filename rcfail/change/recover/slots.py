@@ -10,9 +10,10 @@ from rcfail.change.checks import Check
 from rcfail.change.recover.action import Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.expect import judged, name_of, own_word, tables
+from rcfail.cluster.dialect import adds_slot_ranges
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
-from rcfail.cluster.vitals import Flavour, Server
+from rcfail.cluster.vitals import Server
 from rcfail.health.wording import counted, listing, slots_text
 
 MOST_AT_ONCE = 256
@@ -106,7 +107,7 @@ def claiming(node: NodeId, place: Endpoint, server: Server, slots: Sequence[int]
     """One command for all of them. It is refused where the node itself knows an owner of one ("already busy"), and
     then it does nothing (clusterCommand, cluster.c). Redis 7.0 and Valkey take ranges.
     """
-    if server.flavour is Flavour.VALKEY or server.version >= (7, 0):
+    if adds_slot_ranges(server):
         ends = (str(each) for pair in ranges_of(slots) for each in pair)
         return Send(node, place, ("CLUSTER", "ADDSLOTSRANGE", *ends))
     return Send(node, place, ("CLUSTER", "ADDSLOTS", *map(str, slots)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -97,7 +98,7 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> Wish:
         start_cmd=flags["start_cmd"],
         within_s=flags["within"],
         forget=meant_places(snapshot, "--forget", flags["forget"]),
-        owners=tuple(_owner(snapshot, each) for each in flags["slot_owner"]),
+        owners=tuple(each for word in flags["slot_owner"] for each in _owners(snapshot, word)),
         fenced=meant_places(snapshot, "--confirm-fenced", flags["confirm_fenced"]),
         given=overrides(
             data_loss=flags["allow_data_loss"],
@@ -135,14 +136,16 @@ def meant_places_or_shard(snapshot: Snapshot, word: str) -> frozenset[NodeId]:
     return named | {each for shard in shards if shard for each in (shard.primary_id, *shard.replica_ids)}
 
 
-def _owner(snapshot: Snapshot, word: str) -> tuple[SlotRange, NodeId]:
-    """`0-99=NODE` or `77=NODE`. Raises UsageFault and NotMeant."""
+def _owners(snapshot: Snapshot, word: str) -> Iterator[tuple[SlotRange, NodeId]]:
+    """`77=NODE`, `0-99=NODE` or `7,9-12=NODE`. Raises UsageFault and NotMeant."""
     from rcfail.change.target import meant_node
 
     slots, equals, node = word.partition("=")
-    first, dash, last = slots.partition("-")
-    last = last if dash else first
-    well = equals and node and all(each.isascii() and each.isdecimal() and len(each) <= 5 for each in (first, last))
-    if not well or not int(first) <= int(last) < SLOT_COUNT:
-        raise UsageFault(f"--slot-owner {word}: it is written as SLOTS=NODE", "Such as --slot-owner 0-99=10.0.0.7:6379")
-    return (int(first), int(last)), meant_node(snapshot, node, "--slot-owner")
+    for piece in slots.split(","):
+        first, dash, last = piece.partition("-")
+        last = last if dash else first
+        well = equals and node and all(each.isascii() and each.isdecimal() and len(each) <= 5 for each in (first, last))
+        if not well or not int(first) <= int(last) < SLOT_COUNT:
+            what = f"--slot-owner {word}: it is written as SLOTS=NODE"
+            raise UsageFault(what, "Such as --slot-owner 0-99=10.0.0.7:6379, or 7,9-12=10.0.0.7:6379")
+        yield (int(first), int(last)), meant_node(snapshot, node, "--slot-owner")

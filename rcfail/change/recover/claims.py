@@ -32,6 +32,9 @@ from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.wording import counted, listing, named, redis_cli, slots_text
 
+_MOST_RANGES = 8
+"""More than these are no command that anybody reads."""
+
 
 def questions(case: Case) -> Iterator[Question]:
     """Who holds keys of the slots that nobody claims, and of those that two claim."""
@@ -202,7 +205,8 @@ def _meeting(snapshot: Snapshot, node: Node, view: View) -> Action:
 def _undecided(case: Case, fate: Fate, slots: list[int]) -> tuple[str, str]:
     """The story and the advice."""
     snapshot, ranges = case.snapshot, ranges_of(slots)
-    flag = f"rcfail recover --slot-owner {written(ranges)}=NODE --dry-run"
+    slots_word = written(ranges) if len(ranges) <= _MOST_RANGES else "SLOTS"
+    flag = f"rcfail recover --slot-owner {slots_word}=NODE --dry-run"
     if fate.what is What.UNCOUNTED:
         place = next((view.endpoint for view in snapshot.views if view.observer == fate.who[0]), None)
         count = redis_cli(place, "CLUSTER", "COUNTKEYSINSLOT", str(slots[0]))

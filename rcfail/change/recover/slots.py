@@ -34,7 +34,7 @@ def ranges_of(slots: Iterable[int]) -> tuple[SlotRange, ...]:
 
 
 def written(ranges: Iterable[SlotRange]) -> str:
-    """All of them, as a flag takes them: `7,9-12`."""
+    """All of them, as --slot-owner takes them: `7,9-12`."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
@@ -200,9 +200,9 @@ class Closed:
         below = [view.own for view in snapshot.by_observer.values()]
         family = [own, *(each for each in below if each and each.primary_id == self.node and each.role is Role.REPLICA)]
         held = next(((each.node_id, found) for each in family if (found := marked(each) & set(self.slots))), None)
-        what = slots_text(ranges_of(self.slots))
         if held is None:
-            return judged("closed", True, f"{name} marks none of {what}", "")
+            what = short(ranges_of(self.slots))
+            return judged("closed", True, f"{name} does not mark {what} as half moved any more", "")
         still = slots_text(ranges_of(held[1]))
         return judged("closed", False, "", f"{name_of(snapshot, held[0])} still marks {still} as half moved")
 

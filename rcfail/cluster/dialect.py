@@ -173,3 +173,14 @@ def relinks(server: Server) -> bool:
 def has_shard_ids(server: Server) -> bool:
     """CLUSTER MYSHARDID: Redis from 7.2, and every Valkey."""
     return server.flavour is Flavour.VALKEY or server.version >= (7, 2)
+
+
+def copies_to(primary: Server, replica: Server) -> bool:
+    """Whether the replica can read a full copy of the primary: the format of an RDB grows with the versions, and Redis
+    from 7.4 and Valkey write different ones (rdb.h). Where a version is not told, nothing is promised.
+    """
+    if not primary.version or not replica.version:
+        return False
+    if primary.flavour is replica.flavour:
+        return replica.version[:2] >= primary.version[:2]
+    return primary.flavour is Flavour.REDIS and primary.version < (7, 3)

@@ -48,7 +48,9 @@ class Replication:
     """INFO replication. Offsets are bytes of the replication stream named by `replid`.
 
     `own_offset` is slave_repl_offset: 0 or 1 when the node never had a primary link. `link_down_since_s`
-    is -1 when the link was never up since the process started; `last_io_s` is -1 while it is down.
+    is -1 when the link was never up since the process started; `last_io_s` is -1 while it is down. The `sync_*`
+    figures are there while a copy is transferred; `sync_total_bytes` is 0 where the primary does not tell it before
+    (a diskless copy), and `sync_last_io_s` is how long ago the last of it came.
     """
 
     role: str = ""
@@ -57,6 +59,9 @@ class Replication:
     link_up: bool | None = None
     last_io_s: int | None = None
     sync_in_progress: bool | None = None
+    sync_read_bytes: int | None = None
+    sync_total_bytes: int | None = None
+    sync_last_io_s: int | None = None
     link_down_since_s: int | None = None
     own_offset: int | None = None
     read_offset: int | None = None

@@ -189,6 +189,13 @@ def test_no_slot_is_given_back_to_a_reset_owner_while_its_replica_alone_holds_ke
 # Uncovered
 
 
+def test_who_marks_a_slot_as_importing_closes_it_first_because_he_does_not_hear_of_its_owner() -> None:
+    world = vacant(World.of(3, 1))
+    world["c"].open_slots = (f"[100-<-{A}]",)
+    found = the_one(slot_case(world, questions, {"a": {100: 7}}))
+    assert sent(found) == [("c", "SETSLOT 100 STABLE"), ("a", "ADDSLOTSRANGE 100 100")]
+
+
 def test_who_alone_holds_the_keys_of_a_slot_without_an_owner_claims_it() -> None:
     world = vacant(World.of(3, 1))
     found = the_one(slot_case(world, questions, {"b": {100: 7}}))
@@ -196,6 +203,23 @@ def test_who_alone_holds_the_keys_of_a_slot_without_an_owner_claims_it() -> None
     assert sent(found) == [("b", "ADDSLOTSRANGE 100 100")]
     world["c"].slots = ((100, 100), (10922, 16383))
     assert fails(found.actions[0], world) == {"unclaimed"}
+
+
+def test_the_empty_slots_of_a_hole_go_with_the_keys_around_them_unless_somebody_is_silent() -> None:
+    world = World.of(3, 1)
+    world["a"].slots = ((0, 99), (110, 5460))
+    keys: dict[str, dict[int, int | None]] = {"b": {103: 1, 107: 2}}
+    found = the_one(slot_case(world, questions, keys))
+    assert sent(found) == [("b", "ADDSLOTSRANGE 100 109")]
+    two = planned(slot_case(world, questions, {**keys, "c": {105: 1}}))
+    assert [(each.subject, each.choice) for each in two] == [
+        ("slots 100-102,104,106 and 2 more", True),
+        ("slots 103,107", False),
+        ("slot 105", False),
+    ]
+    world["c"].slots, world["b"].slots = (), ((5461, 16383),)
+    world.kill("c")
+    assert [each.choice for each in planned(slot_case(world, questions, keys))] == [True, False]
 
 
 def test_no_owner_is_invented_where_nobody_holds_a_key() -> None:

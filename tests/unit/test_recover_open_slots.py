@@ -207,7 +207,7 @@ def test_a_third_node_with_a_mark_counts_too() -> None:
     world = opened(World.of(3, 1), 77)
     world["c"].open_slots = (f"[77-<-{A}]",)
     found = the_one(slot_case(world, questions, {"b": {77: 5}}))
-    assert sent(found)[-1] == ("c", "SETSLOT 77 STABLE")
+    assert sent(found)[0] == ("c", "SETSLOT 77 STABLE"), "while it has the mark it does not hear of a new owner"
     assert the_one(slot_case(world, questions, {"b": {77: 5}, "c": {77: 1}})).actions == ()
 
 

@@ -12,14 +12,17 @@ from rcfail.change.recover.action import Action, ActionKind, Losing, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.expect import Answers, KnownToAll, name_of
-from rcfail.change.recover.orphans import Fate, What, chosen, counters, fates, orphans
+from rcfail.change.recover.open_marks import own_lines
+from rcfail.change.recover.orphans import Fate, What, chosen, counters, fates, orphans, silent
 from rcfail.change.recover.quarrels import disputed, quarrels
 from rcfail.change.recover.slots import (
+    HEARD_MS,
     Owns,
     Unclaimed,
     ask_of,
     batches,
     claiming,
+    closing,
     holds_text,
     keys_of,
     marked,
@@ -109,11 +112,21 @@ def _owning(case: Case, fate: Fate, slots: list[int]) -> tuple[tuple[Action, ...
     if view.own.role is not Role.PRIMARY:
         return (), f"{node.label} is no primary: name the primary of its shard."
     actions = [_meeting(snapshot, node, view)] if _knows_nobody(snapshot, owner) else []
+    actions.extend(_opening_ears(snapshot, owner, slots))
     bound = _bound(view, slots) | (dict.fromkeys(slots, fate.known) if fate.known not in (None, owner) else {})
     if free := [slot for slot in slots if slot not in bound]:
         actions.append(_claim(case, node, view, free))
     actions.extend(_taking(case, node, view, batch, bound) for batch in batches(bound))
     return tuple(actions), ""
+
+
+def _opening_ears(snapshot: Snapshot, owner: NodeId, slots: list[int]) -> Iterator[Action]:
+    """Who marks a slot as importing does not hear of a new owner (clusterUpdateSlotsConfigWith, cluster_legacy.c)."""
+    for node, own in own_lines(snapshot):
+        deaf = {slot for slot, _ in own.importing} & set(slots)
+        if node != owner and own.role is not Role.REPLICA:
+            place = snapshot.by_observer[node].endpoint
+            yield from (closing(node, name_of(snapshot, node), place, batch) for batch in batches(deaf))
 
 
 def _bound(view: View, slots: list[int]) -> dict[int, NodeId | None]:
@@ -135,7 +148,7 @@ def _claim(case: Case, node: Node, view: View, slots: list[int]) -> Action:
         sends=(claiming(node.node_id, view.endpoint, view.vitals.server, slots),),
         aims=("own", written(ranges)),
         guards=(Answers(node.node_id, view.endpoint), Unclaimed(ranges, node.node_id)),
-        within_ms=60_000,
+        within_ms=HEARD_MS,
         loses=_hidden(case, node, slots),
     )
 
@@ -160,7 +173,7 @@ def _taking(case: Case, node: Node, view: View, slots: Iterable[int], bound: Map
         sends=tuple(sends),
         aims=("own", written(ranges)),
         guards=(Answers(node.node_id, view.endpoint), Unclaimed(ranges, node.node_id)),
-        within_ms=60_000,
+        within_ms=HEARD_MS,
         loses=_hidden(case, node, taken),
     )
 
@@ -195,7 +208,7 @@ def _meeting(snapshot: Snapshot, node: Node, view: View) -> Action:
         expects=(KnownToAll(node.node_id),),
         sends=(Send(teller.observer, teller.endpoint, ("CLUSTER", "MEET", *words)),),
         guards=(Answers(node.node_id, view.endpoint), Answers(teller.observer, teller.endpoint)),
-        within_ms=60_000,
+        within_ms=HEARD_MS,
     )
 
 
@@ -232,12 +245,12 @@ def _undecided(case: Case, fate: Fate, slots: list[int]) -> tuple[str, str]:
 
 def _nobody(case: Case, slots: list[int], flag: str) -> tuple[str, str]:
     snapshot = case.snapshot
-    silent = [each.node_id for each in snapshot.nodes.values() if each.view is None and each.role is not Role.REPLICA]
+    away = silent(snapshot)
     near = _around(snapshot, slots)
     pick = f"; all slots around {_them(slots)} are of {name_of(snapshot, near)}" if near else ""
-    if silent:
+    if away:
         return (
-            f"{named(snapshot, silent)} does not answer and may hold the keys: with another owner they are shut out.",
+            f"{named(snapshot, away)} does not answer and may hold the keys: with another owner they are shut out.",
             f"Start it first. Only if it never comes back, name an owner{pick}: {flag}",
         )
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -49,10 +50,27 @@ def fates(case: Case) -> dict[Fate, list[int]]:
     asked = counters(case.snapshot)
     for stretch in orphans(case.snapshot):
         known = _named_most(stretch)
-        for slot in range(stretch.first, stretch.last + 1):
-            found.setdefault(_fate(case, asked, slot, known), []).append(slot)
+        by_slot = {slot: _fate(case, asked, slot, known) for slot in range(stretch.first, stretch.last + 1)}
+        whole = _of_one_holder(case.snapshot, by_slot.values()) if known is None else None
+        for slot, fate in by_slot.items():
+            found.setdefault(whole if whole and fate.what is What.NOBODY else fate, []).append(slot)
     found = _kept_from_syncing(case, found)
     return dict(sorted(found.items(), key=lambda pair: (pair[0].known is None, pair[1][0])))
+
+
+def silent(snapshot: Snapshot) -> tuple[NodeId, ...]:
+    """Members that may hold keys and cannot be asked."""
+    return tuple(
+        each.node_id for each in snapshot.nodes.values() if each.view is None and each.role is not Role.REPLICA
+    )
+
+
+def _of_one_holder(snapshot: Snapshot, run: Iterable[Fate]) -> Fate | None:
+    """Where all keys of a run of slots are on one node, and nobody is silent, its empty slots were of that node too."""
+    different = set(run)
+    holders = {fate for fate in different if fate.what is not What.NOBODY}
+    one = holders.pop() if len(holders) == 1 else None
+    return one if one and one.what is What.OWN and not silent(snapshot) else None
 
 
 def _kept_from_syncing(case: Case, found: dict[Fate, list[int]]) -> dict[Fate, list[int]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from rcfail.change.checks import Check
-from rcfail.change.recover.action import Send
+from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case, Question
-from rcfail.change.recover.expect import judged, name_of, own_word, tables
+from rcfail.change.recover.expect import Answers, judged, name_of, own_word, tables
 from rcfail.cluster.dialect import adds_slot_ranges
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
@@ -18,6 +18,9 @@ from rcfail.health.wording import counted, listing, slots_text
 
 MOST_AT_ONCE = 256
 """SETSLOT names one slot, so many slots are many commands: an action sends so many and no more."""
+
+HEARD_MS = 60_000
+"""A new owner is heard of with its next pings, which reach everybody within half a node timeout."""
 
 _MOST_QUESTIONS = 65_536
 """Four times the questions that it takes to ask everybody in a cluster of equal shards about one shard."""
@@ -115,6 +118,21 @@ def claiming(node: NodeId, place: Endpoint, server: Server, slots: Sequence[int]
 
 def setslot(node: NodeId, place: Endpoint, slot: int, *words: str) -> Send:
     return Send(node, place, ("CLUSTER", "SETSLOT", str(slot), *words))
+
+
+def closing(node: NodeId, name: str, place: Endpoint, slots: Sequence[int], *guards: Expectation) -> Action:
+    """SETSLOT STABLE takes the node's own mark away and changes nothing else; Valkey 8.0 passes it on to replicas."""
+    ranges = ranges_of(slots)
+    return Action(
+        ActionKind.SETSLOT,
+        node,
+        f"let {name} close {short(ranges)}",
+        expects=(Closed(node, tuple(slots)),),
+        sends=tuple(setslot(node, place, slot, "STABLE") for slot in slots),
+        aims=("stable", written(ranges)),
+        guards=(Answers(node, place), *guards),
+        within_ms=HEARD_MS,
+    )
 
 
 # What is demanded of the world

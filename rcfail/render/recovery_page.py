@@ -151,6 +151,8 @@ def _answer(told: Recovery) -> tuple[str, Style, str]:
     ended = f"{told.done} of {counted(max(len(told.actions), len(told.runs)), 'step')} done"
     why = f": {told.stopped}" if told.stopped else ""
     left = f"; {counted(len(told.left), 'condition')} left" if told.left else ""
+    if told.exit_code is ExitCode.OK:
+        left = f", and nothing is left to {told.what}"
     well = f"; and health says: {told.unwell}" if told.unwell else ""
     return word, style, f"{ended}{why}{left}{well}"
 

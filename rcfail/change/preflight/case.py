@@ -48,11 +48,17 @@ class Case:
         over from a failure that is past (clearNodeFailureIfNeeded waits before it takes it away).
         """
         node = self.primary
+        if self.stopped(node):
+            return True
         if node.alive is not Known.NO or "noaddr" in node.flags:
             return node.alive is Known.NO
         flagged = len({*node.suspected_by, *node.failed_by})
         listing = sum(len(each.observers) for each in self.snapshot.groups) - len(node.unknown_to)
         return 2 * flagged >= listing
+
+    def stopped(self, node: Node) -> bool:
+        """A human says so, and nobody hears it. Where no voter is left none of the servers can tell that it is down."""
+        return node.alive is Known.UNKNOWN and node.view is None and node.node_id in self.request.fenced
 
     @property
     def shard(self) -> Shard | None:

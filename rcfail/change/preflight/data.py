@@ -127,7 +127,7 @@ def _uptime(vitals: Vitals) -> str:
 def sibling(case: Case) -> Check:
     """Whether another replica has more of the same stream: that one should be promoted instead."""
     mine = case.target.vitals.replication if case.target.vitals else None
-    others = [each for each in case.siblings() if each.alive is not Known.NO]
+    others = [each for each in case.siblings() if each.alive is not Known.NO and not case.stopped(each)]
     if not others:
         return passed(_SIBLING, "there is no other replica of this shard that lives")
     if mine is None or mine.own_offset is None:

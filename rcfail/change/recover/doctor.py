@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from rcfail.change.recover import bare, claims, ghosts, handshakes, links, lost, misplaced, open_slots, replaced
+from rcfail.change.recover import (
+    bare,
+    claims,
+    down,
+    ghosts,
+    handshakes,
+    links,
+    lost,
+    misplaced,
+    open_slots,
+    replaced,
+    returned,
+)
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition
 from rcfail.cluster.nouns import NodeId
@@ -26,10 +38,12 @@ class Planner(NamedTuple):
 
 # First who can hear whom, then who owns what, then who follows whom; who is forgotten comes last.
 PLANNERS: tuple[Planner, ...] = (
+    Planner(down.conditions),
     Planner(lost.conditions),
     Planner(claims.conditions, claims.questions),
     Planner(open_slots.conditions, open_slots.questions),
     Planner(replaced.conditions, replaced.questions),
+    Planner(returned.conditions, returned.questions),
     Planner(misplaced.conditions, misplaced.questions),
     Planner(links.conditions, links.questions),
     Planner(bare.conditions),

@@ -30,17 +30,46 @@ _NO_CLUSTER = ClusterName()
 
 
 @click.command(
-    cls=Verb, looks=True, example="rcfail nodes -s 10.0.0.5:6379\nrcfail nodes --from /var/lib/redis/nodes.conf"
+    cls=Verb,
+    looks=True,
+    example="rcfail nodes -s 10.0.0.5:6379\nrcfail nodes --from /var/lib/redis/nodes.conf"
+    "\nrcfail nodes --from /var/lib/redis/nodes.conf --lint --repair",
 )
 @click.option("--from", "source", metavar="FILE", help="Read a saved CLUSTER NODES reply or a nodes.conf; - is stdin.")
+@click.option("--lint", "linted", is_flag=True, help="Judge a nodes.conf: would a server start with it, and as whom?")
+@click.option(
+    "--repair",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write a repaired copy beside it, and never in its place. [FILE.repaired]",
+)
+@click.option("--force", is_flag=True, help="Write the copy although a file of its name exists.")
+@click.option("--self", "self_id", metavar="ID|HOST:PORT", default="", help="Who the node is that the file is of.")
 @click.pass_context
-def nodes(ctx: click.Context, source: str | None) -> Outcome:
+def nodes(
+    ctx: click.Context, source: str | None, linted: bool, repair: str | None, force: bool, self_id: str
+) -> Outcome:
     """Show one node's table of the cluster as a tree by shard.
 
     It is the view of the first seed that answers, and of nobody else: another node may believe another thing.
     What all of them make together is in `rcfail health`. With --from no server is asked.
+
+    With --lint a nodes.conf is judged line by line: what is wrong, what a server does with it at its start, and what to
+    do. The exit code is then 0 for a file without a flaw, 1 for one that a server starts with, 2 for one that it
+    refuses or that has lost something, 78 where it cannot be read. --repair keeps every line that can be kept, and
+    tells of every other one.
     """
     settings = settings_of(ctx)
+    if linted or repair is not None:
+        if source is None or settings.target.record is not None or ctx.obj.flags.seeds:
+            raise UsageFault("--lint judges a file, and no server", "Name it: rcfail nodes --from nodes.conf --lint")
+        from rcfail.commands.lint_nodes import linting
+
+        name = "standard input" if source == "-" else source
+        return linting(_raw(source, name), source, repair, self_id, force=force)
+    if force or self_id:
+        raise UsageFault("--force and --self belong to --lint", "Such as: rcfail nodes --from nodes.conf --lint")
     if source is not None:
         if settings.target.record is not None or ctx.obj.flags.seeds:
             raise UsageFault("--from excludes --seed and --from-record", "Name one place to read from.")
@@ -114,6 +143,10 @@ def _saved(source: str) -> TableView:
 
 
 def _read(source: str, name: str) -> str:
+    return _raw(source, name).decode(errors="backslashreplace")
+
+
+def _raw(source: str, name: str) -> bytes:
     try:
         if source == "-":
             if sys.stdin is None:
@@ -129,4 +162,4 @@ def _read(source: str, name: str) -> str:
         raise ConfigFault(f"{name}: more than {_MOST_BYTES >> 20} MiB is no node table", _FROM_HINT)
     if raw.count(b"\n") > _MOST_LINES:
         raise ConfigFault(f"{name}: more than {_MOST_LINES} lines are no node table", _FROM_HINT)
-    return raw.decode(errors="backslashreplace")
+    return raw

@@ -86,11 +86,12 @@ def host_and_port(node: Node) -> tuple[str, str]:
 
 
 def answering(snapshot: Snapshot, without: NodeId | None = None) -> Endpoint | None:
-    """A node that answers and is not the one named: where the next command can be typed."""
-    for view in snapshot.views:
-        if view.reply is not None and view.observer != without:
-            return view.endpoint
-    return None
+    """A node that answers and is not the one named: where the next command can be typed. One that knows no other node
+    is taken only where there is no better one: it knows nothing of the cluster.
+    """
+    places = [view for view in snapshot.views if view.reply is not None and view.observer != without]
+    best = next((view for view in places if view.reply and len(view.reply.table.by_id) > 1), None)
+    return best.endpoint if best else next((view.endpoint for view in places), None)
 
 
 def who(snapshot: Snapshot, node: Node) -> str:

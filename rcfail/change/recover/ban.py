@@ -19,6 +19,9 @@ BAN_MS = 60_000
 SLACK_MS = 5_000
 """The commands go out one after the other, and a ban is counted in whole seconds."""
 
+_ROUNDED_MS = 15_000
+"""What is left is told in such steps: nobody reads a line a second."""
+
 _LONGEST_MS = 3_600_000
 _SETTING = ("CONFIG", "GET", "cluster-blacklist-ttl")
 
@@ -67,7 +70,8 @@ class StaysForgotten:
             return _no(f"{listing(f'node {each[:8]}' for each in back)} is listed again, some node was not told of it")
         left_ms = self.until_unix_ms - snapshot.taken_at_unix_ms
         if left_ms > 0:
-            return _no(f"no node lists {name}, its ban runs for another {-(-left_ms // 1000)} s")
+            rounded_s = -(-left_ms // _ROUNDED_MS) * _ROUNDED_MS // 1000
+            return _no(f"no node lists {name}, its ban runs for up to {rounded_s} s more")
         return judged("stays-forgotten", True, f"no node lists {name}, also after its ban", "")
 
     def _back(self, snapshot: Snapshot) -> tuple[NodeId, ...]:

@@ -93,7 +93,8 @@ def test_a_refused_login_that_the_primary_logged() -> None:
     at = "redis-cli -h 127.50.2.1 -p 8000 CONFIG SET"
     assert f"{at} masteruser sync" in found.advice
     assert f"{at} masterauth PASSWORD" in found.advice
-    assert f"rcfail recover {A1}" in found.advice
+    assert "replica-link-down goes away" in found.advice
+    assert "rcfail health --wait 60s" in found.advice
 
 
 def test_a_right_that_the_replication_user_lacks() -> None:

@@ -156,9 +156,8 @@ def _set_login(case: Case, node: Node, primary: Node) -> str:
     second = redis_cli(node.endpoint, "CONFIG", "SET", "masterauth", password)
     needs = "asks for no password" if open_to_all else f"takes the password of the user {user or DEFAULT_USER}"
     return (
-        f"The primary {needs}: {first} and {second}, then CONFIG REWRITE. It logs in again within a second, and takes "
-        f"what it lacks. Do so on every node whose login is wrong, for roles change; health names them as "
-        f"failover-unprepared."
+        f"The primary {needs}: {first} and {second}, then CONFIG REWRITE. Do so on "
+        f"every node whose login is wrong, for roles change: health names them as failover-unprepared."
     )
 
 

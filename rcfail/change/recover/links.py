@@ -124,10 +124,10 @@ def _explained(case: Case, found: Condition, node: Node, primary: Node, why: tup
     data = "It holds no data" if held == 0 else f"Its {counted(held, 'key')} grow old" if held else "Its data grows old"
     if not why:
         story = f"{data}. Why the link is down cannot be seen from outside; no command of the cluster mends it."
-        return replace(found, evidence=shown + _told(case, node, primary), story=story, advice=_look(case, node))
+        return replace(found, evidence=shown + _told(case, node, primary), story=story, advice=_look(case, found, node))
     story = f"{data}. No command of the cluster mends this: it takes a setting, or the network."
     remedies = " ".join(each.remedy for each in why if each.remedy)
-    return replace(found, evidence=shown, story=story, advice=f"{remedies} {_after(case, node)}")
+    return replace(found, evidence=shown, story=story, advice=f"{remedies} {_after(case, found)}")
 
 
 def _told(case: Case, node: Node, primary: Node) -> str:
@@ -138,19 +138,20 @@ def _told(case: Case, node: Node, primary: Node) -> str:
     return f"; {listing(parts)}" if parts else ""
 
 
-def _look(case: Case, node: Node) -> str:
+def _look(case: Case, found: Condition, node: Node) -> str:
     said = stream_of(node)
     reach = redis_cli(Endpoint(said.primary_host or "PRIMARY_HOST", said.primary_port or 0), "PING")
     there = redis_cli(node.endpoint, "CONFIG", "GET", "logfile")
     return (
         f"Its log names the reason once a second; where that is: {there}. Then see whether it reaches its primary: on "
-        f"its host, {reach}. {_after(case, node)}"
+        f"its host, {reach}. {_after(case, found)}"
     )
 
 
-def _after(case: Case, node: Node) -> str:
+def _after(case: Case, found: Condition) -> str:
     """What shows that it helped."""
-    return f"Then: {rcfail('recover', answering(case.snapshot), node.node_id)} follows the copy to its end."
+    wait = rcfail("health", answering(case.snapshot), "--wait", "60s")
+    return f"Then {listing(found.findings)} goes away within seconds, or after a full copy: {wait}"
 
 
 def _relinked(snapshot: Snapshot, found: Condition, node: Node, primary: Node, shown: str) -> Condition:

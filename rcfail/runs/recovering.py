@@ -296,7 +296,10 @@ class _Course:
     def _expected(self, seen: Examined) -> bool:
         action = _first(seen)
         if action is None:
-            return not any(each.key not in self._known for each in seen.conditions)
+            # Right after a step health may find what passes within seconds: nodes keep their state for up to 5 s
+            # once they see a majority again (CLUSTER_MAX_REJOIN_DELAY, cluster_legacy.c).
+            calm = _unexplained(seen) in ("", self._planned.unwell)
+            return calm and not any(each.key not in self._known for each in seen.conditions)
         return not self._stray(action)
 
     @property

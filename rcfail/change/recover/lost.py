@@ -187,12 +187,13 @@ def _stuck(case: Case, shard: Shard, standing: Sequence[Candidate], found: Seque
 
 
 def first_start(snapshot: Snapshot, primaries: Sequence[Node]) -> str:
-    """A lost primary has the newest data, unless it comes back without any."""
+    """A lost primary has the newest data, as far as it saved them."""
     if danger := restart.warning(snapshot, primaries, "failover-blocked"):
         return danger
     word = primaries[0].node_id[:8]
     start = rcfail("recover", answering(snapshot), word, "--start-cmd", "CMD")
-    return f"Start {named(snapshot, (each.node_id for each in primaries))} again, it had the newest data: {start}"
+    who = named(snapshot, (each.node_id for each in primaries))
+    return f"Start {who} again, it has all that it saved: {start}"
 
 
 def _without_a_copy(case: Case, shard: Shard) -> Condition:

@@ -219,7 +219,7 @@ def _advice(case: Case, rescue: Rescue) -> str:
     start = restart.warning(snapshot, primaries, "quorum-lost")
     if not start and silent:
         again = rcfail("recover", answering(snapshot), "--start-cmd", "CMD")
-        start = f"Start {named(snapshot, silent)} again if that is quick, then nothing is lost: {again}"
+        start = f"Start {named(snapshot, silent)} again if that is quick, and they save their data: {again}"
     if not rescue.enough:
         consented = any(needs_consent(found) for _, found in rescue.stuck)
         more = rcfail("recover", answering(snapshot), Override.DATA_LOSS, "--dry-run")

@@ -8,7 +8,7 @@ from rcfail.cluster.nouns import NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.vitals import Replication
 from rcfail.health.finding import Finding, Severity, Thresholds, of_node
-from rcfail.health.wording import called, counted, named, redis_cli, slots_text
+from rcfail.health.wording import answering, called, counted, named, rcfail, redis_cli, slots_text
 
 _NO_ID = frozenset({"", "0" * 40})
 _MOST_WINNERS = 3
@@ -101,7 +101,7 @@ def primary_empty(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             continue
         owner = next((owners[stream] for stream in sorted(_history(node)) if stream in owners), None)
         if owner is not None:
-            yield _empty(node, owner)
+            yield _empty(snapshot, node, owner)
 
 
 def _claims(node: Node) -> bool:
@@ -109,13 +109,15 @@ def _claims(node: Node) -> bool:
     return own is not None and bool(own.slots)
 
 
-def _empty(node: Node, owner: Node) -> Finding:
+def _empty(snapshot: Snapshot, node: Node, owner: Node) -> Finding:
     keys = node.vitals.storage.keys if node.vitals else None
     join = redis_cli(node.endpoint, "CLUSTER", "REPLICATE", owner.node_id)
+    place = str(node.endpoint or node.node_id)
+    mend = rcfail("recover", answering(snapshot, node.node_id), place, "--dry-run")
     if keys:
-        hint = "It refuses to follow while it holds keys; what to do: rcfail explain primary-empty"
+        hint = f"It refuses to follow while it holds keys; see {mend}; what to do: rcfail explain primary-empty"
     else:
-        hint = f"Let it follow its shard again: {join}"
+        hint = f"Let it follow its shard again, with every check: {mend}; or by hand: {join}"
     held = "" if keys is None else f" and {counted(keys, 'key')}"
     return Finding(
         "primary-empty",

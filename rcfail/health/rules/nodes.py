@@ -68,10 +68,11 @@ def node_failed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def _start_it(snapshot: Snapshot, node: Node) -> str:
-    start = f"Look at the process on {node.host or 'its host'} and start it again; then"
-    return (
-        restart.warning(snapshot, (node,), "node-failed") or f"{start}: {redis_cli(node.endpoint, 'CLUSTER', 'INFO')}"
-    )
+    if danger := restart.warning(snapshot, (node,), "node-failed"):
+        return danger
+    place = str(node.endpoint or node.address.endpoint or node.node_id)
+    way_back = rcfail("recover", answering(snapshot, node.node_id), place, "--dry-run")
+    return f"Look at the process on {node.host or 'its host'} and start it again; how it comes back: {way_back}"
 
 
 def node_suspected(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:

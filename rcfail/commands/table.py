@@ -32,6 +32,7 @@ COMMANDS = {
     "layout": Entry("layout:layout", "Write down which node leads which shard, and bring it back."),
     "rolling": Entry("rolling:rolling", "Restart or upgrade every node, without a slot being out."),
     "recover": Entry("recover:recover", "Name what is wrong with nodes, replicas and slots, and mend it."),
+    "reset": Entry("reset:reset", "Empty one node and let it forget the cluster, or bring it back as a replica."),
     "wait": Entry("wait:wait", "Wait until the cluster, or a node of it, is as it should be."),
     "history": Entry("history:history", "Show what was changed from this host, by whom, and what came of it."),
     "explain": Entry("explain:explain", "Explain a finding: what it means, how to confirm it, what to do."),

@@ -49,7 +49,7 @@ def replica_out_of_sync(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
     for node in living_replicas(snapshot):
         primary = snapshot.node(node.primary_id)
         if primary is None:
-            yield _without_primary(node)
+            yield _without_primary(snapshot, node)
             continue
         sync = sync_of(snapshot, node)
         if sync not in (Sync.SYNCING, Sync.NEVER_SYNCED, Sync.LINK_DOWN) or _explained_by(primary):
@@ -65,18 +65,18 @@ def _explained_by(primary: Node) -> bool:
     return bool(primary.vitals.storage.loading)
 
 
-def _without_primary(node: Node) -> Finding:
+def _without_primary(snapshot: Snapshot, node: Node) -> Finding:
     return Finding(
         "replica-link-down",
         Severity.WARNING,
         of_node(node),
         f"replica {called(node)} knows no primary" + (f" (it names {node.primary_id[:8]})" if node.primary_id else ""),
         "It copies nothing, counts for no shard, and is never promoted.",
-        f"See its own view: {redis_cli(node.endpoint, 'CLUSTER', 'NODES')}",
+        f"See whom it belongs to: {_recovery(snapshot, node)}",
     )
 
 
-def _link_down(_: Snapshot, node: Node, primary: Node) -> Finding:
+def _link_down(snapshot: Snapshot, node: Node, primary: Node) -> Finding:
     said = said_of(node)
     since = said.link_down_since_s
     ago = "since its process started" if since in (None, -1) else f"for {_seconds(since or 0)}"
@@ -86,9 +86,13 @@ def _link_down(_: Snapshot, node: Node, primary: Node) -> Finding:
         of_node(node),
         f"replica {called(node)} has no link to its primary {called(primary)} {ago}",
         f"Its data grows old. {_how_long(node)}",
-        "Its log names the reason, such as a refused masterauth; where it is: "
-        + redis_cli(node.endpoint, "CONFIG", "GET", "logfile"),
+        f"See why, and what mends it: {_recovery(snapshot, node)}",
     )
+
+
+def _recovery(snapshot: Snapshot, node: Node) -> str:
+    """It looks at both ends of the link, and tells the causes apart."""
+    return rcfail("recover", answering(snapshot, node.node_id), str(node.endpoint or node.short), "--dry-run")
 
 
 def _seconds(seconds: int) -> str:
@@ -126,15 +130,14 @@ def _syncing(snapshot: Snapshot, node: Node, primary: Node) -> Finding:
     )
 
 
-def _never_synced(_: Snapshot, node: Node, primary: Node) -> Finding:
+def _never_synced(snapshot: Snapshot, node: Node, primary: Node) -> Finding:
     return Finding(
         "replica-never-synced",
         Severity.WARNING,
         of_node(node),
         f"replica {called(node)} holds no key, and had no link to its primary {called(primary)} since it was started",
         f"It protects nothing. {_if_promoted(node)}",
-        "Its log names the reason, such as a refused masterauth; where it is: "
-        + redis_cli(node.endpoint, "CONFIG", "GET", "logfile"),
+        f"See why, and what mends it: {_recovery(snapshot, node)}",
     )
 
 

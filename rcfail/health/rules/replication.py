@@ -15,7 +15,7 @@ from rcfail.health.finding import Finding, Promise, Severity, Subject, Threshold
 from rcfail.health.rules.copies import impairs, living_replicas, replica_lagging, replica_out_of_sync, said_of
 from rcfail.health.rules.failover import failover_disabled
 from rcfail.health.rules.histories import primaries_two_in_shard, primary_empty
-from rcfail.health.wording import called, counted, duration, listing, rcfail, redis_cli, slots_text
+from rcfail.health.wording import answering, called, counted, duration, listing, rcfail, redis_cli, slots_text
 
 
 def replica_missing(snapshot: Snapshot, thresholds: Thresholds) -> Iterator[Finding]:
@@ -78,9 +78,9 @@ def _missing(snapshot: Snapshot, shard: Shard, worths: list[Worth], wanted: int)
     if dead:
         hint = f"Start {listing(map(called, dead))} again, then: {rcfail('health', primary.endpoint, '--wait', '60s')}"
     elif lacking:
-        hint = f"See how it stands: {redis_cli(lacking[0].node.endpoint, 'INFO', 'replication')}"
+        hint = f"See why, and what mends it: {_recovery(snapshot, lacking[0].node)}"
     else:
-        hint = "Add a replica to this shard; how: rcfail explain replica-missing"
+        hint = f"See whether another shard can lend it one: {_recovery(snapshot, primary)}"
     return Finding(
         "replica-missing",
         Severity.WARNING,
@@ -90,6 +90,10 @@ def _missing(snapshot: Snapshot, shard: Shard, worths: list[Worth], wanted: int)
         hint,
         impairs=(Promise.REDUNDANT,) if healthy else None,
     )
+
+
+def _recovery(snapshot: Snapshot, node: Node) -> str:
+    return rcfail("recover", answering(snapshot, node.node_id), str(node.endpoint or node.short), "--dry-run")
 
 
 def _capital(text: str) -> str:
@@ -102,10 +106,7 @@ def replica_of_replica(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
         above = snapshot.node(node.primary_id)
         if above is None or above.role is not Role.REPLICA:
             continue
-        top = snapshot.shard_of(node.node_id)
-        hint = "How to sort it out: rcfail explain replica-of-replica"
-        if top is not None:
-            hint = f"Let it follow the primary: {redis_cli(node.endpoint, 'CLUSTER', 'REPLICATE', top.primary_id)}"
+        hint = f"See whom it belongs to: {_recovery(snapshot, node)}"
         yield Finding(
             "replica-of-replica",
             Severity.WARNING,

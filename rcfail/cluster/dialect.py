@@ -49,6 +49,13 @@ def adds_slot_ranges(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY or server.version >= (7, 0)
 
 
+def tells_replicas_of_marks(server: Server) -> bool:
+    """Whether a primary passes SETSLOT on to its replicas, which then show its marks too: Valkey from 8.0 on
+    (clusterCommandSetSlot, cluster_legacy.c).
+    """
+    return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
+
+
 def configures_several_at_once(server: Server) -> bool:
     """CONFIG SET takes several settings in one command, and CONFIG GET several patterns (config.c of Redis 7.0)."""
     return server.flavour is Flavour.VALKEY or server.version >= (7, 0)

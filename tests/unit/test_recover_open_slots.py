@@ -118,14 +118,7 @@ def test_a_slot_with_keys_on_both_sides_is_left_to_who_can_move_them() -> None:
     found = the_one(slot_case(opened(World.of(3, 1), 77), questions, {"a": {77: 5}, "b": {77: 1}}))
     assert (found.actions, found.choice) == ((), True)
     assert "redis-cli --cluster fix 127.50.1.1:7000" in found.advice
-    assert "moves what 127.50.1.1:7000 still holds to 127.50.2.1:7000" in found.advice
     assert "would hide 1 key of" in found.advice
-
-
-def test_where_only_the_other_side_has_a_mark_its_keys_go_back() -> None:
-    world = opened(World.of(3, 1), 77, giving=False)
-    found = the_one(slot_case(world, questions, {"a": {77: 5}, "b": {77: 2}}))
-    assert "moves what 127.50.2.1:7000 (bbbbbbbb) holds back to 127.50.1.1:7000" in found.advice
 
 
 @pytest.mark.parametrize("moving", ["a", "b"])
@@ -226,6 +219,16 @@ def test_a_mark_that_only_a_replica_kept_is_taken_away_through_its_primary(versi
         world["a1"].info["master_link_status"] = "down"
         assert fails(each.actions[0], world) == {"in-sync"}
         assert the_one(slot_case(world, questions)).actions == ()
+
+
+def test_such_a_mark_is_closed_also_where_the_slot_is_of_another_shard() -> None:
+    world = World.of(3, 1)
+    world["b1"].open_slots = (f"[77-<-{A}]",)
+    for member in world:
+        member.info |= {"server_name": "valkey", "valkey_version": "9.1.2"}
+    found = the_one(slot_case(world, questions))
+    assert sent(found) == [("b", "SETSLOT 77 STABLE")]
+    assert fails(found.actions[0], world) == set()
 
 
 def test_replicas_that_repeat_a_mark_of_their_primary_are_no_case_of_their_own() -> None:

@@ -568,3 +568,17 @@ def test_no_pause(reason: str) -> None:
     world = World.of(3, 1)
     world["a"].info |= {"paused_reason": reason, "paused_actions": "none", "paused_timeout_milliseconds": "0"}
     assert findings(world) == []
+
+
+def test_a_mark_that_only_a_replica_kept_is_told_where_replicas_hear_of_marks() -> None:
+    world = World.of(3, 1)
+    world["a1"].open_slots = (f"[77->-{node_id('b')}]",)
+    assert findings(world, slots_open_orphan) == []
+    for member in world:
+        member.info |= {"server_name": "valkey", "valkey_version": "8.0.1"}
+    found = the_one(world, slots_open_orphan)
+    assert (found.severity, found.subject.id) == (Severity.WARNING, node_id("a1"))
+    assert f"rcfail recover {node_id('a1')} --dry-run" in found.hint
+    world["a"].open_slots = world["a1"].open_slots
+    world["b"].open_slots = (f"[77-<-{node_id('a')}]",)
+    assert findings(world, slots_open_orphan) == []

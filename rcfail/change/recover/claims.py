@@ -12,7 +12,6 @@ from rcfail.change.recover.action import Action, ActionKind, Losing, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.expect import Answers, KnownToAll, name_of
-from rcfail.change.recover.open_marks import own_lines
 from rcfail.change.recover.orphans import Fate, What, chosen, counters, fates, orphans, silent
 from rcfail.change.recover.quarrels import disputed, quarrels
 from rcfail.change.recover.slots import (
@@ -25,12 +24,12 @@ from rcfail.change.recover.slots import (
     closing,
     holds_text,
     keys_of,
-    marked,
     ranges_of,
     setslot,
     short,
     written,
 )
+from rcfail.cluster.marks import marked, own_lines
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot, View
 from rcfail.health.wording import counted, listing, named, redis_cli, slots_text
@@ -158,7 +157,7 @@ def _taking(case: Case, node: Node, view: View, slots: Iterable[int], bound: Map
     its epoch with it, and a claim of a lower epoch is not heard (clusterCommandSetSlot, cluster_legacy.c).
     """
     taken, sends = list(slots), list[Send]()
-    marks = marked(view.own) if view.own else set()
+    marks = marked(view.own) if view.own else frozenset[int]()
     for slot in taken:
         giver = bound[slot]
         if slot not in marks and giver not in (None, node.node_id):

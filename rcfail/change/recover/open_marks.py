@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rcfail.change.recover.case import Case, Question
-from rcfail.change.recover.slots import ask_of, keys_in, marked
-from rcfail.cluster.nouns import Belief, NodeId, Role
+from rcfail.change.recover.slots import ask_of, keys_in
+from rcfail.cluster.marks import left_on_replicas, own_lines
+from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot
-from rcfail.cluster.vitals import Flavour
 
 _STATISTICS = ("INFO", "stats")
 
@@ -61,13 +61,9 @@ def opened(case: Case) -> dict[Opened, list[int]]:
     found: dict[Opened, list[int]] = {}
     for slot, (owner, others) in sorted(_sides(case.snapshot).items()):
         found.setdefault(_opened(case, slot, owner, others), []).append(slot)
-    for slot, (primary, replica) in sorted(_left_on_replicas(case.snapshot)):
-        found.setdefault(Opened(Way.REPLICA, primary, replica, (replica,)), []).append(slot)
+    for left in left_on_replicas(case.snapshot):
+        found[Opened(Way.REPLICA, left.primary, left.replica, (left.replica,))] = sorted(left.slots)
     return found
-
-
-def own_lines(snapshot: Snapshot) -> Iterator[tuple[NodeId, Belief]]:
-    return ((each, view.own) for each, view in snapshot.by_observer.items() if view.own is not None)
 
 
 def _marks(snapshot: Snapshot) -> Iterator[_Mark]:
@@ -140,18 +136,3 @@ def _moves_keys(case: Case, node: Node) -> bool:
     lines = said.split("\r\n") if isinstance(said, str) else ()
     open_now = (line.partition(":")[2] for line in lines if line.startswith("migrate_cached_sockets:"))
     return any(each.strip() not in ("", "0") for each in open_now)
-
-
-def _left_on_replicas(snapshot: Snapshot) -> Iterator[tuple[int, tuple[NodeId, NodeId]]]:
-    """Marks that a replica kept and its primary has not: it was away when the slot was closed, and a full copy brings
-    no word of it (Valkey 8.0 and newer). Once it is promoted they count.
-    """
-    for observer, own in own_lines(snapshot):
-        primary = snapshot.by_observer.get(own.primary_id) if own.primary_id else None
-        if own.role is not Role.REPLICA or primary is None or primary.own is None:
-            continue
-        server = primary.vitals.server
-        if server.flavour is not Flavour.VALKEY or server.version < (8, 0):
-            continue
-        left = marked(own) - marked(primary.own)
-        yield from ((slot, (primary.own.node_id, observer)) for slot in left)

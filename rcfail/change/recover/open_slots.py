@@ -24,12 +24,12 @@ from rcfail.change.recover.slots import (
     batches,
     closing,
     holds_text,
-    marked,
     ranges_of,
     setslot,
     short,
     written,
 )
+from rcfail.cluster.marks import marked
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.health.wording import listing, redis_cli, slots_text
@@ -39,7 +39,7 @@ questions = open_marks.questions
 
 def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
     for each, slots in open_marks.opened(case).items():
-        if taken.isdisjoint((each.owner, *each.others)):
+        if each.way is Way.GONE or taken.isdisjoint((each.owner, *each.others)):
             yield _condition(case, each, slots)
 
 
@@ -80,9 +80,9 @@ def _actions(snapshot: Snapshot, each: Opened, slots: list[int]) -> Iterator[Act
 
 
 def _closing(snapshot: Snapshot, each: Opened, node: NodeId, slots: tuple[int, ...]) -> Action:
-    guards = (Unclaimed(ranges_of(slots), each.owner),)
-    synced = (InSync(each.near),) if each.way is Way.REPLICA else ()
-    return closing(node, name_of(snapshot, node), snapshot.by_observer[node].endpoint, slots, *guards, *synced)
+    """Where only a replica has a mark, whoever owns the slot: its primary has none, so it loses none."""
+    guard = InSync(each.near) if each.way is Way.REPLICA else Unclaimed(ranges_of(slots), each.owner)
+    return closing(node, name_of(snapshot, node), snapshot.by_observer[node].endpoint, slots, guard)
 
 
 def _opening(snapshot: Snapshot, each: Opened, slots: tuple[int, ...]) -> Iterator[Action]:
@@ -217,12 +217,10 @@ def _in_sync(snapshot: Snapshot, node_id: NodeId) -> bool:
 
 
 def _split(case: Case, each: Opened, slots: list[int]) -> str:
-    """redis-cli moves keys to the side that imports; where only that side has a mark, back to the owner."""
-    snapshot = case.snapshot
-    owner, near = snapshot.by_observer[each.owner], name_of(snapshot, each.near)
-    gives = owner.own is not None and set(slots) <= {slot for slot, _ in owner.own.migrating}
-    where = f"what {owner.endpoint} still holds to {near}" if gives else f"what {near} holds back to {owner.endpoint}"
+    """redis-cli brings all keys of a slot to the one of the two that holds more of them."""
+    near, place = name_of(case.snapshot, each.near), case.snapshot.by_observer[each.owner].endpoint
+    hidden = holds_text(case, each.near, slots).removeprefix(near).strip()
     return (
-        f"rcfail moves no keys. This moves {where}, and closes {_it(slots)}: redis-cli --cluster fix {owner.endpoint} "
-        f"(SETSLOT STABLE instead would hide {holds_text(case, each.near, slots).removeprefix(near).strip()} of {near})"
+        f"rcfail moves no keys. This brings them together on one of the two and closes {_it(slots)}: "
+        f"redis-cli --cluster fix {place} (SETSLOT STABLE instead would hide {hidden} of {near})"
     )

@@ -11,6 +11,7 @@ from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.expect import Answers, judged, name_of, own_word, tables
 from rcfail.cluster.dialect import adds_slot_ranges
+from rcfail.cluster.marks import marked
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.vitals import Server
@@ -244,8 +245,3 @@ class Marked:
         what = slots_text(ranges_of(self.slots))
         holds = found >= set(self.slots)
         return judged("marked", holds, f"{name} marks {what} as {way}", f"{name} does not mark {what} as {way}")
-
-
-def marked(belief: Belief) -> set[int]:
-    """Every slot that the node's own line shows as half moved."""
-    return {slot for slot, _ in (*belief.migrating, *belief.importing)}

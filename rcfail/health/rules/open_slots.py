@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
+from rcfail.cluster.marks import LeftOver, left_on_replicas
 from rcfail.cluster.nouns import Belief, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Known, Snapshot, View
 from rcfail.health.finding import Finding, Severity, Subject, SubjectKind, Thresholds, of_node
-from rcfail.health.wording import called, redis_cli, slots_text
+from rcfail.health.wording import called, rcfail, redis_cli, slots_text
 
 _Pair = tuple[NodeId, NodeId]
 """The node that gives a slot away, and the one that takes it."""
@@ -51,6 +52,8 @@ def slots_open_orphan(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             yield _orphan(snapshot, source, target, "migrating to", _joined(given - taken))
         if taken - given:
             yield _orphan(snapshot, target, source, "importing from", _joined(taken - given))
+    for left in left_on_replicas(snapshot):
+        yield _left(snapshot, left)
 
 
 def _orphan(snapshot: Snapshot, here: NodeId, there: NodeId, way: str, slots: list[SlotRange]) -> Finding:
@@ -63,6 +66,20 @@ def _orphan(snapshot: Snapshot, here: NodeId, there: NodeId, way: str, slots: li
         "Nothing will end this move, and clients that are sent to the other end are sent back.",
         f"Count its keys on both ends before CLUSTER SETSLOT {slots[0][0]} STABLE takes the mark away: "
         f"{_count(snapshot, here, slots)}",
+    )
+
+
+def _left(snapshot: Snapshot, left: LeftOver) -> Finding:
+    primary, replica = snapshot.nodes[left.primary], snapshot.nodes[left.replica]
+    return Finding(
+        "slots-open-orphan",
+        Severity.WARNING,
+        of_node(replica),
+        f"{called(replica)} marks {slots_text(_joined(left.slots))} as half moved, and its primary {called(primary)} "
+        "does not",
+        "Once it is promoted it takes up a move that is long over, and sends clients to the other end.",
+        "The primary takes it away when it closes the slot again, and tells its replicas: "
+        + rcfail("recover", primary.endpoint, replica.node_id, "--dry-run"),
     )
 
 

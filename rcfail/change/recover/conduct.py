@@ -98,7 +98,9 @@ def carry_out(
     was sent passes through as KeyboardInterrupt; after it, one last look tells what happened.
     """
     course = _Course(means.clock, means.witness, means.clock.monotonic_s())
-    checks = (*(each.check(snapshot) for each in action.guards), locked(means.held))
+    # Whoever waits changes nothing, and where slots are out the lock's own keys cannot be read either.
+    changes = action.kind is not ActionKind.WAIT
+    checks = (*(each.check(snapshot) for each in action.guards), *((locked(means.held),) if changes else ()))
     if refusing(checks):
         why = f"nothing was sent: {listing([each.evidence for each in refusing(checks)])}"
         return _told(action, number, course, StepOutcome.REFUSED, why, checks)

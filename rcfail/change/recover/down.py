@@ -25,9 +25,10 @@ from rcfail.change.request import Override
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.observation import SilenceReason
 from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.cluster.succession import node_timeouts_ms
 from rcfail.health.rules.silence import why
 from rcfail.health.standing import standings
-from rcfail.health.wording import answering, called, rcfail, tally, who
+from rcfail.health.wording import answering, called, duration, rcfail, tally, who
 
 
 def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
@@ -88,7 +89,7 @@ def _story(case: Case, node: Node, stage: Stage, prospect: Prospect) -> str:
     snapshot, name = case.snapshot, called(node)
     match stage:
         case Stage.HIDDEN:
-            return "The others hold it for alive: it died just now, it is elsewhere, or only our way to it is broken."
+            return "Too few of the others miss it: it died just now, it is elsewhere, or only our way to it is broken."
         case Stage.HANGS:
             return " ".join(
                 (
@@ -132,9 +133,9 @@ def _advice(case: Case, node: Node, stage: Stage, prospect: Prospect) -> str:
             return _to_start(case, node, prospect, follow)
         case Stage.HIDDEN:
             again = rcfail("recover", place, word, "--dry-run")
+            soon = duration(2 * node_timeouts_ms(snapshot)[1])
             return (
-                f"Run it from another machine: {again}; if the node died just now, the others agree on that within "
-                f"two node timeouts, and then the same command says so"
+                f"If it died just now, the others agree on that within {soon}: {again}. Else ask from another machine"
             )
         case Stage.HANGS:
             return (

@@ -83,6 +83,8 @@ def _returning(case: Case, node: Node) -> Stage | None:
         return Stage.DOUBTED
     if young and own is not None and own.role is Role.PRIMARY and set(own.slots) - set(node.slots):
         return Stage.MISPLACED
-    if sync is Sync.SYNCING or (young and sync is not Sync.IN_SYNC):
+    primary = snapshot.node(node.primary_id)
+    waits = young and sync is not Sync.IN_SYNC and primary is not None and primary.view is not None
+    if sync is Sync.SYNCING or waits:
         return Stage.COPYING
     return None

@@ -118,7 +118,7 @@ def test_keys_on_both_sides_are_the_operators_and_the_way_that_is_named_works(la
     assert (answer.code, tables(one), told(one)) == (REFUSED, before, said), answer
     (found,) = answer.data["conditions"]
     assert (found["condition"], found["choice"]) == ("slot-open", True)
-    assert f"{one.node('n1').endpoint} ({one.node('n1').node_id[:8]}) 19 keys" in found["evidence"]
+    assert f"{one.node('n1').endpoint} ({one.node('n1').node_id[:8]}) holds 19 keys" in found["evidence"]
     command = shlex.split(found["advice"].partition("redis-cli")[2].partition("(")[0])
     ran = redis_cli(*command)
     assert ran.returncode == 0, ran

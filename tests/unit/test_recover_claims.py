@@ -136,7 +136,7 @@ def test_a_move_that_its_source_ended_alone_is_ended_by_the_node_that_holds_the_
 def test_keys_on_a_node_that_nobody_names_are_the_operators_to_judge() -> None:
     found = the_one(slot_case(gave_up(World.of(3, 1)), questions, {"c": {100: 7}}))
     assert (found.actions, found.choice, found.nodes) == ((), True, (A, C))
-    assert "(cccccccc) 7 keys" in found.evidence
+    assert "(cccccccc) holds 7 keys" in found.evidence
     assert "--slot-owner 100=NODE" in found.advice
 
 
@@ -145,7 +145,7 @@ def test_keys_on_two_nodes_are_the_operators_to_judge() -> None:
     keys: dict[str, dict[int, int | None]] = {"a": {100: 7}, "c": {100: 1}}
     found = the_one(slot_case(world, questions, keys))
     assert (found.actions, found.choice) == ((), True)
-    assert "(aaaaaaaa) 7 keys and 127.50.3.1:7000 (cccccccc) 1 key" in found.story
+    assert "(aaaaaaaa) holds 7 keys and 127.50.3.1:7000 (cccccccc) holds 1 key" in found.story
     chosen = the_one(slot_case(world, questions, keys, decisions=decided("a")))
     assert sent(chosen) == [("a", "ADDSLOTSRANGE 100 100")]
     assert [(each.node, each.keys, each.counts) for each in chosen.actions[0].loses] == [(C, 1, True)]
@@ -311,8 +311,8 @@ def test_two_claimants_that_are_apart_are_brought_together_only_by_the_operator(
     world = disputing(World.of(3, 1), apart=True)
     found = the_one(slot_case(world, questions, {"a": {100: 4}, "a1": {100: 1}}))
     assert (found.actions, found.choice) == ((), True)
-    assert "epoch 9, 127.50.2.1:8000 (a1000000) 1 key" in found.evidence
-    assert "epoch 1, 127.50.1.1:7000 (aaaaaaaa) 4 keys" in found.evidence
+    assert "127.50.2.1:8000 (a1000000) holds 1 key and config epoch 9" in found.evidence
+    assert "127.50.1.1:7000 (aaaaaaaa) holds 4 keys and config epoch 1" in found.evidence
     assert "127.50.2.1:8000 (a1000000) wins by its config epoch" in found.story
     assert "redis-cli -h 127.50.1.1 -p 7000 --rdb" in found.advice
 

@@ -69,7 +69,7 @@ def test_the_owner_keeps_a_slot_of_which_the_other_side_has_no_key_and_is_told_f
     found = the_one(slot_case(world, questions, {"a": {77: 5}}))
     assert sent(found) == [("a", "SETSLOT 77 STABLE"), ("b", "SETSLOT 77 STABLE")]
     assert found.nodes[0] == A
-    assert "127.50.1.1:7000 (aaaaaaaa) 5 keys" in found.evidence
+    assert "127.50.1.1:7000 (aaaaaaaa) holds 5 keys" in found.evidence
     assert not found.advice
     first, second = found.actions
     assert first.key != second.key
@@ -118,7 +118,7 @@ def test_a_slot_with_keys_on_both_sides_is_left_to_who_can_move_them() -> None:
     found = the_one(slot_case(opened(World.of(3, 1), 77), questions, {"a": {77: 5}, "b": {77: 1}}))
     assert (found.actions, found.choice) == ((), True)
     assert "redis-cli --cluster fix 127.50.1.1:7000" in found.advice
-    assert "would hide 1 key of" in found.advice
+    assert "would hide what 127.50.2.1:7000 (bbbbbbbb) holds" in found.advice
 
 
 @pytest.mark.parametrize("moving", ["a", "b"])

@@ -51,9 +51,10 @@ def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
     """Disputed slots first, then those that their owner does not claim, then those that nobody is said to own."""
     yield from disputed(case, taken)
     for fate, slots in fates(case).items():
-        # What others mend first is planned for when it is mended.
-        if taken.isdisjoint((*fate.who, *((fate.known,) if fate.known else ()))):
-            yield _condition(case, fate, slots)
+        found = _condition(case, fate, slots)
+        # What others mend first is planned for when it is mended; what only the operator can decide is told at once.
+        if not found.actions or taken.isdisjoint(found.nodes):
+            yield found
 
 
 def _condition(case: Case, fate: Fate, slots: list[int]) -> Condition:
@@ -74,9 +75,9 @@ def _seen(case: Case, fate: Fate, slots: list[int]) -> str:
     what = slots_text(ranges_of(slots))
     holders = [each for each in counters(case.snapshot) if keys_of(case, each, slots)]
     held = listing(holds_text(case, each.node_id, slots) for each in holders)
-    keys = f"of their keys {held}" if held else "no node that answers holds a key of them"
+    keys = f"{held} of {_them(slots)}" if held else f"no node that answers holds a key of {_them(slots)}"
     if fate.what is What.UNCOUNTED:
-        keys = f"{named(case.snapshot, fate.who)} did not say how many of their keys it holds"
+        keys = f"{named(case.snapshot, fate.who)} did not say how many keys of {_them(slots)} it holds"
     if fate.known is None:
         return f"no view gives {what} to anybody; {keys}"
     return f"{what} are said to be owned by {name_of(case.snapshot, fate.known)}, which does not claim them; {keys}"
@@ -85,8 +86,10 @@ def _seen(case: Case, fate: Fate, slots: list[int]) -> str:
 def _story(case: Case, fate: Fate, slots: list[int]) -> str:
     snapshot, owner = case.snapshot, fate.who[0]
     name, what = name_of(snapshot, owner), short(ranges_of(slots))
-    if chosen(case, slots[0]) == owner:
-        return f"You named {name} as the owner of {what}, so it claims {_them(slots)}."
+    if chosen(case, slots[0]) == owner and owner in snapshot.nodes:
+        hidden = listing(holds_text(case, each.node, slots) for each in _hidden(case, snapshot.nodes[owner], slots))
+        rest = f" What others hold is out of reach then: {hidden}." if hidden else ""
+        return f"You named {name} as the owner of {what}, so it claims {_them(slots)}.{rest}"
     if fate.known is None:
         return f"{name} alone holds keys of {what}, so it claims {_them(slots)}."
     if owner != fate.known:
@@ -235,7 +238,7 @@ def _undecided(case: Case, fate: Fate, slots: list[int]) -> tuple[str, str]:
         )
     if fate.what is What.NOBODY:
         return _nobody(case, slots, flag)
-    held = listing(f"{holds_text(case, each, slots)}" for each in fate.who)
+    held = listing(holds_text(case, each, slots) for each in fate.who)
     return (
         f"Who becomes the owner serves only what it holds itself; what others hold is out of reach then ({held}).",
         f"Save what each of them holds (redis-cli --rdb FILE), then name the one whose keys count: {flag}",

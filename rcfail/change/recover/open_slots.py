@@ -155,7 +155,7 @@ def _evidence(case: Case, each: Opened, slots: list[int]) -> str:
     said = listing(_side(snapshot, node, slots) for node in dict.fromkeys((each.owner, *each.others)))
     counted = [node for node in (each.owner, *each.others) if node in snapshot.by_observer]
     held = listing(holds_text(case, node, slots) for node in counted)
-    return f"half moved: {what}; {said}; of their keys {held}"
+    return f"half moved: {what}; {said}; {held} of {_it(slots)}"
 
 
 def _side(snapshot: Snapshot, node: NodeId, slots: list[int]) -> str:
@@ -219,8 +219,7 @@ def _in_sync(snapshot: Snapshot, node_id: NodeId) -> bool:
 def _split(case: Case, each: Opened, slots: list[int]) -> str:
     """redis-cli brings all keys of a slot to the one of the two that holds more of them."""
     near, place = name_of(case.snapshot, each.near), case.snapshot.by_observer[each.owner].endpoint
-    hidden = holds_text(case, each.near, slots).removeprefix(near).strip()
     return (
         f"rcfail moves no keys. This brings them together on one of the two and closes {_it(slots)}: "
-        f"redis-cli --cluster fix {place} (SETSLOT STABLE instead would hide {hidden} of {near})"
+        f"redis-cli --cluster fix {place} (SETSLOT STABLE instead would hide what {near} holds)"
     )

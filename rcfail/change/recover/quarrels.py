@@ -40,9 +40,11 @@ def quarrels(snapshot: Snapshot) -> dict[tuple[NodeId, ...], list[int]]:
 
 
 def disputed(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
+    """Where nothing is done also of a node that is down for others: mending the network alone loses what it took."""
     for claimants, slots in quarrels(case.snapshot).items():
-        if taken.isdisjoint(claimants):
-            yield _quarrel(case, claimants, slots)
+        found = _quarrel(case, claimants, slots)
+        if not found.actions or taken.isdisjoint(claimants):
+            yield found
 
 
 def _quarrel(case: Case, claimants: tuple[NodeId, ...], slots: list[int]) -> Condition:
@@ -57,12 +59,12 @@ def _quarrel(case: Case, claimants: tuple[NodeId, ...], slots: list[int]) -> Con
         actions = tuple(_yielding(snapshot, each, winner, slots) for each in apart)
     else:
         advice = _advice(snapshot, winner, apart, lost)
-    held = listing(f"{_epoch(snapshot, each, slots[0])}, {holds_text(case, each, slots)}" for each in claimants)
+    held = listing(f"{holds_text(case, each, slots)} and {_epoch(snapshot, each, slots[0])}" for each in claimants)
     return Condition(
         ConditionCode.SLOTS_DISPUTED,
         claimants,
         short(ranges),
-        f"{slots_text(ranges)} claimed by {held}",
+        f"{slots_text(ranges)} claimed by two, each itself: {held}",
         story,
         actions,
         ("slots-disputed", "cluster-state-fail", "epoch-collision"),
@@ -84,7 +86,7 @@ def _knows(snapshot: Snapshot, observer: NodeId, node_id: NodeId) -> bool:
 
 def _epoch(snapshot: Snapshot, node_id: NodeId, slot: int) -> str:
     claims = next(each.confirmed for each in snapshot.stretches if each.first <= slot <= each.last)
-    return f"epoch {next(claim.config_epoch for claim in claims if claim.node_id == node_id)}"
+    return f"config epoch {next(claim.config_epoch for claim in claims if claim.node_id == node_id)}"
 
 
 def _said(case: Case, winner: NodeId, losers: tuple[NodeId, ...], slots: list[int]) -> str:

@@ -98,10 +98,11 @@ def keys_of(case: Case, node: Node, slots: Iterable[int]) -> int | None:
 
 
 def holds_text(case: Case, node_id: NodeId, slots: Iterable[int]) -> str:
-    """`10.0.0.1:6379 (ab12cd34) 7 keys`."""
+    """`10.0.0.1:6379 (ab12cd34) holds 7 keys`."""
     node = case.snapshot.node(node_id)
     found = keys_of(case, node, slots) if node is not None else None
-    return f"{name_of(case.snapshot, node_id)} {'?' if found is None else found} keys".replace(" 1 keys", " 1 key")
+    told = "an unknown number of keys" if found is None else "no key" if found == 0 else counted(found, "key")
+    return f"{name_of(case.snapshot, node_id)} holds {told}"
 
 
 # How slots are claimed

@@ -9,7 +9,7 @@ from rcfail.cluster.marks import LeftOver, left_on_replicas
 from rcfail.cluster.nouns import Belief, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Known, Snapshot, View
 from rcfail.health.finding import Finding, Severity, Subject, SubjectKind, Thresholds, of_node
-from rcfail.health.wording import called, rcfail, redis_cli, slots_text
+from rcfail.health.wording import answering, called, rcfail, redis_cli, slots_text
 
 _Pair = tuple[NodeId, NodeId]
 """The node that gives a slot away, and the one that takes it."""
@@ -36,7 +36,7 @@ def slots_open(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             _of(snapshot, source),
             f"half moved from {_name(snapshot, source)} to {_name(snapshot, target)}: {slots_text(slots)}{doubt}",
             "Clients meet ASK and TRYAGAIN, and a failover of either node can lose the marks and leave keys on both.",
-            f"Let the resharding end; while one runs, this number of keys falls: {_count(snapshot, source, slots)}",
+            f"Let the resharding end. See who holds its keys and what ends it: {_recovery(snapshot, source)}",
         )
 
 
@@ -64,8 +64,7 @@ def _orphan(snapshot: Snapshot, here: NodeId, there: NodeId, way: str, slots: li
         f"{called(snapshot.nodes[here])} marks {slots_text(slots)} as {way} {_name(snapshot, there)}, "
         f"which {_why_absent(snapshot, there)}",
         "Nothing will end this move, and clients that are sent to the other end are sent back.",
-        f"Count its keys on both ends before CLUSTER SETSLOT {slots[0][0]} STABLE takes the mark away: "
-        f"{_count(snapshot, here, slots)}",
+        f"See who holds its keys, and what takes the mark away: {_recovery(snapshot, here)}",
     )
 
 
@@ -79,7 +78,7 @@ def _left(snapshot: Snapshot, left: LeftOver) -> Finding:
         "does not",
         "Once it is promoted it takes up a move that is long over, and sends clients to the other end.",
         "The primary takes it away when it closes the slot again, and tells its replicas: "
-        + rcfail("recover", primary.endpoint, replica.node_id, "--dry-run"),
+        + _recovery(snapshot, left.replica),
     )
 
 
@@ -176,9 +175,10 @@ def _of(snapshot: Snapshot, node_id: NodeId) -> Subject:
     return of_node(node) if node else Subject(SubjectKind.NODE, node_id)
 
 
-def _count(snapshot: Snapshot, node_id: NodeId, slots: list[SlotRange]) -> str:
+def _recovery(snapshot: Snapshot, node_id: NodeId) -> str:
     node = snapshot.node(node_id)
-    return redis_cli(node.endpoint if node else None, "CLUSTER", "COUNTKEYSINSLOT", str(slots[0][0]))
+    target = str(node.endpoint) if node is not None and node.endpoint else node_id
+    return rcfail("recover", answering(snapshot), target, "--dry-run")
 
 
 RULES = (slots_open, slots_open_orphan, slot_migration_active)

@@ -45,7 +45,7 @@ def _vacant(snapshot: Snapshot, vacant: list[SlotRange]) -> Finding:
         _slots(vacant),
         f"no owner in any of {counted(views, 'view')}: {slots_text(vacant)}",
         f"Commands on keys in these slots fail with CLUSTERDOWN{_and_the_others(snapshot)}.",
-        f"Count the keys that each node still holds of a slot before you give it an owner: {_count(snapshot, vacant)}",
+        "See who still holds keys of them, and give them back: " + _recovery(snapshot),
     )
 
 
@@ -179,8 +179,8 @@ def slots_disputed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             _slots(ranges),
             f"{slots_text(ranges)} claimed by {listing((_claim(snapshot, each) for each in parts[0].confirmed), 9)}",
             _what_is_lost(snapshot, claimants),
-            f"Keep clients away from {called(loser)} before the two meet again, and see whom it knows: "
-            + rcfail("nodes", loser.endpoint),
+            f"Keep clients away from {called(loser)} before the two meet again, and see what each of them holds: "
+            + _recovery(snapshot, loser),
         )
 
 
@@ -230,8 +230,7 @@ def _not_claimed(snapshot: Snapshot, node: Node, parts: list[Stretch]) -> Findin
         f"{len(observers)} of {counted(peers(snapshot, node.node_id), 'other view')} give {slots_text(ranges)} to "
         f"{called(node)}, which does not claim what it is given{says}",
         "Clients are sent to a node that refuses these keys, while cluster_state can be ok on every node.",
-        "See what it believes before you give the slots an owner (rcfail explain slots-not-claimed tells how): "
-        + rcfail("nodes", node.endpoint),
+        "See who holds their keys, and let it claim them again: " + _recovery(snapshot, node),
     )
 
 
@@ -246,12 +245,9 @@ def _and_the_others(snapshot: Snapshot) -> str:
     return ", and unless cluster-require-full-coverage is no, all other keys with them"
 
 
-def _count(snapshot: Snapshot, ranges: list[SlotRange]) -> str:
-    """Count the keys of the first slot on all nodes."""
-    import shlex  # only where something is wrong
-
-    place = str(answering(snapshot) or "HOST:PORT")
-    return shlex.join(("redis-cli", "--cluster", "call", place, "CLUSTER", "COUNTKEYSINSLOT", str(ranges[0][0])))
+def _recovery(snapshot: Snapshot, node: Node | None = None) -> str:
+    target = (str(node.endpoint or node.node_id),) if node is not None else ()
+    return rcfail("recover", answering(snapshot), *target, "--dry-run")
 
 
 def _owners(snapshot: Snapshot) -> Iterator[Node]:

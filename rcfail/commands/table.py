@@ -47,18 +47,18 @@ COMMANDS = {
     "exit-codes": Entry("exit_codes:exit_codes", "List the exit codes and what they mean."),
 }
 
-_NOT_YET = "This version moves primaries, and changes neither members nor slots yet."
+_NO_KEYS_MOVED = "It moves no keys between nodes: use redis-cli --cluster"
 
 # The words of `redis-cli --cluster`, and what stands for them here.
 FOREIGN = {
     "check": "Here it is: rcfail health -s HOST:PORT",
     "info": "Here it is: rcfail nodes -s HOST:PORT, or rcfail health -s HOST:PORT",
-    "create": "For a practice cluster: rcfail lab up. " + _NOT_YET,
-    "fix": _NOT_YET + " What is wrong, and what mends it: rcfail health -s HOST:PORT",
-    "add-node": _NOT_YET + " Members and their state: rcfail nodes -s HOST:PORT",
-    "del-node": _NOT_YET + " Members and their state: rcfail nodes -s HOST:PORT",
-    "reshard": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
-    "rebalance": _NOT_YET + " Who owns which slots: rcfail nodes -s HOST:PORT",
+    "create": "For a practice cluster: rcfail lab up. A real one is made by redis-cli --cluster create.",
+    "fix": "Here it is, and it deletes nothing: rcfail recover --dry-run -s HOST:PORT",
+    "add-node": "In the place of a dead node: rcfail recover --at NEW --forget OLD --dry-run -s HOST:PORT",
+    "del-node": "A dead one: rcfail recover --forget NODE --dry-run. A living one: rcfail reset NODE --hard --dry-run",
+    "reshard": f"{_NO_KEYS_MOVED} reshard. Who owns which slots: rcfail nodes -s HOST:PORT",
+    "rebalance": f"{_NO_KEYS_MOVED} rebalance. Who owns which slots: rcfail nodes -s HOST:PORT",
     "call": "It sends no commands of yours. What every node says of itself: rcfail health -o json -s HOST:PORT",
     "set-timeout": "It changes no settings. What every node says of itself: rcfail health -o json -s HOST:PORT",
     "import": "Copying keys is not its trade: use redis-cli --cluster import.",

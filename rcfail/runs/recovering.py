@@ -151,6 +151,8 @@ def recover(site: Site, wish: Wish, ways: Ways) -> Recovery:
     ) as hands:
         record = _recorded(seen.observation, site, wish.command)
         ways.tell(f"what was seen before the first change is kept in {record}")
+        if alone := hands.means.held.local_alone:
+            ways.tell(f"others on other hosts are not held off: the lock is on this host alone ({alone})")
         done = _Course(site, wish, ways, hands, replace(found, record=str(record))).go(None if waited else seen)
         ways.over()
         hands.exit_code = done.exit_code

@@ -149,6 +149,9 @@ def _answer(told: Recovery) -> tuple[str, Style, str]:
             return "REFUSED", Style.BAD, f"nothing was sent: {conditions}, and none that rcfail may end by itself now"
     word, style = heading(told.exit_code)
     ended = f"{told.done} of {counted(max(len(told.actions), len(told.runs)), 'step')} done"
+    spared = len(told.actions) - len(told.runs)
+    if spared > 0 and not told.stopped and told.done == len(told.runs):
+        ended += f", {spared} came by itself" if spared == 1 else f", {spared} came by themselves"
     why = f": {told.stopped}" if told.stopped else ""
     left = f"; {counted(len(told.left), 'condition')} left" if told.left else ""
     if told.exit_code is ExitCode.OK:

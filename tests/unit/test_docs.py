@@ -14,7 +14,18 @@ from rcfail.health.catalogue import ENTRIES, Entry
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SECTIONS = ("Symptom", "Meaning", "Confirm", "Act", "Verify", "If it gets worse")
-PROCEDURES = ("ci", "failover", "kubernetes", "maintenance", "nagios", "prometheus", "recover", "rolling", "tls")
+PROCEDURES = (
+    "ci",
+    "data-centre-switch",
+    "failover",
+    "kubernetes",
+    "maintenance",
+    "nagios",
+    "prometheus",
+    "recover",
+    "rolling",
+    "tls",
+)
 """Pages that are about no finding."""
 
 

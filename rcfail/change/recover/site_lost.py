@@ -27,7 +27,7 @@ from rcfail.change.recover.heirs import (
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.bugs import BUGS
 from rcfail.cluster.candidacy import candidates_by_themselves, never_linked
-from rcfail.cluster.nouns import NodeId
+from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.placement import PlaceKind, place_of
 from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.health import restart
@@ -129,13 +129,13 @@ def _lost_voters(snapshot: Snapshot, shards: Sequence[Shard]) -> tuple[NodeId, .
     return tuple(each for each in snapshot.electorate.voters if each in missing)
 
 
-def _rank(snapshot: Snapshot, shard: Shard, heir: Contender) -> tuple[bool, bool, int, NodeId]:
+def _rank(snapshot: Snapshot, shard: Shard, heir: Contender) -> tuple[bool, bool, int, tuple[SlotRange, ...]]:
     """First whom no vote would promote later: so nobody has to be forced. Then who brings most slots back at once."""
     return (
         _keeps_epoch(snapshot, shard, snapshot.nodes[heir.node_id]),
         _elected_later(snapshot, shard),
         -shard.slot_count,
-        shard.primary_id,
+        shard.slots,
     )
 
 

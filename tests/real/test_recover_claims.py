@@ -50,11 +50,12 @@ def test_an_owner_that_was_reset_is_brought_back_also_after_rcfail_was_killed_in
     assert reply(one, "n2", "SET", "c", "kept") == "OK"
     one.reset("n1")
     assert "slots-not-claimed" in health_of(one).codes
-    before = tables(one), told(one)
+    before = told(one)
     dry = operator.ask("recover", "--dry-run")
-    assert (dry.code, (tables(one), told(one))) == (OK, before), dry
-    assert [step["kind"] for step in dry.data["plan"]["steps"]] == ["meet", "setslot"], dry
-    killed_at(operator, "recover", "--yes", line="step 2:")
+    assert (dry.code, told(one)) == (OK, before), dry
+    # Valkey 8.1 and newer meet a node again that forgot them.
+    assert [step["kind"] for step in dry.data["plan"]["steps"]] in (["meet", "setslot"], ["setslot"]), dry
+    killed_at(operator, "recover", "--yes", line=" sent ")
     answer = operator.ask("recover", "--yes")
     assert answer.code == OK, answer
     assert owned_by(one, "n1", *range(5461)), one.tables()
@@ -97,7 +98,7 @@ def test_slots_that_nobody_owns_go_to_who_holds_their_keys_and_else_to_whom_the_
     assert operator.ask("recover", "--yes").data["conditions"] == []
 
 
-@every_server
+@pytest.mark.every_server(but="valkey")  # there the other side takes the slot by itself
 def test_a_slot_that_its_source_gave_away_alone_goes_to_who_was_taking_it(lab: LabMaker, tmp_path: Path) -> None:
     """SETSLOT NODE on the source first, and then the tool died: the others name it, and it names the other side."""
     one = lab(node_timeout_ms=2000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action, ActionKind
@@ -333,3 +335,25 @@ def test_a_loser_without_keys_gives_up_a_single_slot_when_told() -> None:
     found = the_one(slot_case(world, questions, {"a": {100: 4}}))
     assert sent(found) == [("b", "SETSLOT 100 NODE a")]
     assert missing(found.actions[0], world) == {"one-owner"}
+
+
+# Whatever is counted
+
+COUNTS = st.sampled_from((0, 0, 3, None))
+
+
+@given(keys=st.tuples(COUNTS, COUNTS, COUNTS), known=st.booleans(), importing=st.sampled_from(("", "b", "c")))
+def test_without_a_word_of_the_operator_nobody_becomes_the_owner_while_another_may_hold_keys(
+    keys: tuple[int | None, ...], known: bool, importing: str
+) -> None:
+    world = gave_up(World.of(3, 1)) if known else vacant(World.of(3, 1))
+    if importing:
+        world[importing].open_slots = (f"[100-<-{A}]",)
+    counts = dict(zip("abc", keys, strict=True))
+    case = slot_case(world, questions, {letter: {100: count} for letter, count in counts.items()})
+    for letter, words in (order for condition in planned(case) for order in sent(condition)):
+        if "STABLE" not in words:
+            assert all(count == 0 for other, count in counts.items() if other != letter), (letter, words)
+            assert counts[letter] or (known and letter == "a"), (letter, words)
+        else:
+            assert counts[letter] == 0, (letter, words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action
@@ -252,3 +254,38 @@ def test_a_slot_that_somebody_else_claims_by_now_is_not_closed() -> None:
     found = the_one(slot_case(world, questions, {"a": {77: 5}}))
     world["c"].slots, world["c"].epoch = ((77, 77), (10922, 16383)), 9
     assert fails(found.actions[0], world) == {"unclaimed"}
+
+
+COUNTS = st.sampled_from((0, 0, 3, None))
+
+
+@given(
+    keys=st.tuples(COUNTS, COUNTS, COUNTS),
+    giving=st.sampled_from(("", "b", "c")),
+    taking=st.sets(st.sampled_from(("b", "c"))),
+    gone=st.sampled_from(("", "b", "c")),
+    moving=st.sampled_from(("", "a", "b")),
+)
+def test_whoever_is_told_to_give_up_a_slot_or_a_mark_holds_no_key_of_it(
+    keys: tuple[int | None, ...], giving: str, taking: set[str], gone: str, moving: str
+) -> None:
+    world = World.of(3, 1)
+    if giving:
+        world["a"].open_slots = (f"[77->-{node_id(giving)}]",)
+    for letter in taking:
+        world[letter].open_slots = (f"[77-<-{A}]",)
+    if gone:
+        world.kill(gone)
+    counts = dict(zip("abc", keys, strict=True))
+    case = slot_case(world, questions, {letter: {77: count} for letter, count in counts.items()}, moving=moving)
+    for condition in planned(case):
+        orders = sent(condition)
+        taker = next((words.rpartition(" ")[2] for _, words in orders if " NODE " in words), "a")
+        for letter, words in orders:
+            assert letter != gone, "nothing is sent to the dead"
+            if letter != taker and ("NODE" in words or "STABLE" in words):
+                assert counts[letter] == 0, (words, orders)
+            if "STABLE" in words and letter == taker:
+                others = {other for other in (giving, *taking) if other and other != letter}
+                assert all(counts[other] == 0 for other in others), (words, orders)
+            assert moving not in ("a", letter) or not orders

@@ -85,6 +85,38 @@ def test_the_link_to_a_primary_that_came_back_empty_stays_down(lab: LabMaker, tm
     assert keys_on(one, replica) == FILLED
 
 
+def test_copies_that_never_end(lab: LabMaker, tmp_path: Path) -> None:
+    """A slow copy, a small buffer for what is written meanwhile, and somebody who writes all the time."""
+    small = ("repl-backlog-size 16kb", "client-output-buffer-limit replica 64kb 0 0", "rdb-key-save-delay 2000")
+    one = lab(node_timeout_ms=10_000, conf=("repl-diskless-sync yes", "repl-diskless-sync-delay 0", *small))
+    operator, replica = Operator(one, tmp_path), one.replica_of("n1")
+    fill(one, "n1", 500)
+    one.say(replica, "CLIENT", "KILL", "TYPE", "master")
+
+    def written() -> int:
+        fill(one, "n1", 500, 500)
+        return one.vitals("n1").replication.sync_full or 0
+
+    one.wait(lambda: written() >= 8, "the copies to fail again and again", WAIT_S)
+    named: list[dict[str, str]] = []
+
+    def seen() -> bool:
+        written()
+        told = operator.ask("recover", "--dry-run").data["conditions"]
+        named.extend(each for each in told if "connections whose buffer was full" in each["evidence"])
+        return bool(named)
+
+    one.wait(seen, "it to be named", WAIT_S)
+    found = named[0]
+    assert found["condition"] == "link-down"
+    assert "its client-output-buffer-limit for replicas is 64 KB" in found["evidence"]
+    assert set(follow_advice(found["advice"])) == {"OK"}
+    for _ in range(3):
+        written()
+    one.wait(lambda: not [code for code in health_of(one).codes if code.startswith("replica-")], "it to sync", WAIT_S)
+    assert keys_on(one, replica) == keys_on(one, "n1") == 500
+
+
 @needs_nft
 def test_a_primary_whose_client_port_the_replica_does_not_reach(lab: LabMaker, tmp_path: Path) -> None:
     """The cluster bus is well, so every view calls both connected."""

@@ -277,7 +277,9 @@ def test_a_primary_that_cannot_save() -> None:
 def test_what_has_left_the_backlog_is_told() -> None:
     world = down({"slave_repl_offset": "1000"})
     world["a"].info |= {"master_repl_offset": "9000", "repl_backlog_histlen": "5000"}
-    assert "it needs byte 1001, and the first there is 4001" in the(case(world)).evidence
+    found = the(case(world))
+    assert "it needs byte 1001, and the first there is 4001" in found.evidence
+    assert "CONFIG SET repl-backlog-size 2097152." in found.advice
     world["a"].info["repl_backlog_histlen"] = "8000"
     assert "backlog" not in the(case(world)).evidence
 

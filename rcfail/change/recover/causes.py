@@ -154,10 +154,12 @@ def _set_login(case: Case, node: Node, primary: Node) -> str:
     password = "" if open_to_all else "PASSWORD"
     first = redis_cli(node.endpoint, "CONFIG", "SET", "masteruser", user)
     second = redis_cli(node.endpoint, "CONFIG", "SET", "masterauth", password)
-    needs = "asks for no password" if open_to_all else f"takes the password of the user {user or DEFAULT_USER}"
+    how = "The primary asks for no password"
+    if not open_to_all:
+        how = f"Let it log in as the user {user or DEFAULT_USER}, with the password that the primary takes"
     return (
-        f"The primary {needs}: {first} and {second}, then CONFIG REWRITE. Do so on "
-        f"every node whose login is wrong, for roles change: health names them as failover-unprepared."
+        f"{how}: {first} and {second}, then CONFIG REWRITE. Do so on every node whose login is wrong, for roles "
+        "change: health names them as failover-unprepared."
     )
 
 
@@ -220,9 +222,16 @@ def _no_copy(case: Case, node: Node, primary: Node) -> Iterator[Cause]:
         yield Cause(
             Kind.BACKLOG,
             f"what it lacks has left the backlog of its primary ({lacks})",
-            "Once it is linked it takes a full copy. A larger backlog spares that next time: "
-            + redis_cli(primary.endpoint, "CONFIG", "SET", "repl-backlog-size", "BYTES"),
+            "Once it is linked it takes a full copy. A larger backlog, on all nodes alike, spares that next time: "
+            + redis_cli(primary.endpoint, "CONFIG", "SET", "repl-backlog-size", str(_ample(primary))),
         )
+
+
+def _ample(primary: Node) -> int:
+    """A backlog for a minute of the average writes since the start, and at least twice what it is."""
+    said, uptime_s = stream_of(primary), primary.vitals.server.uptime_s if primary.vitals is not None else None
+    written = (said.primary_offset or 0) - max(0, said.second_offset or 0)
+    return max(2 * (said.backlog_size or 0), 60 * written // uptime_s if uptime_s else 0)
 
 
 def beyond_backlog(node: Node, primary: Node) -> str:
@@ -257,12 +266,20 @@ def _loop(case: Case, primary: Node) -> Iterator[Cause]:
     yield Cause(
         Kind.COPY,
         seen + (f"; {told}" if told else ""),
-        "Each copy is cut off before it ends. Let the primary keep more for a replica while it copies, and wait "
-        "longer: "
-        + redis_cli(primary.endpoint, "CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0")
-        + " and "
-        + redis_cli(primary.endpoint, "CONFIG", "SET", "repl-timeout", "600")
-        + "; set them back once it is in sync, for a buffer without limit can fill the memory.",
+        _give_room(primary, counted_cuts=cut),
+    )
+
+
+def _give_room(primary: Node, counted_cuts: int | None) -> str:
+    """Where the server counts the connections that it broke for their buffer, it is known which limit it was."""
+    buffer = redis_cli(primary.endpoint, "CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0")
+    longer = redis_cli(primary.endpoint, "CONFIG", "SET", "repl-timeout", "600")
+    room = f"let the primary keep more for a replica while it copies: {buffer}"
+    if not counted_cuts:
+        room += f"; and wait longer for it: {longer}"
+    return (
+        f"Each copy is cut off before it ends: {room}; back to what it was once it is in sync, for a buffer without "
+        "limit can fill the memory."
     )
 
 

@@ -126,7 +126,7 @@ def _explained(case: Case, found: Condition, node: Node, primary: Node, why: tup
         story = f"{data}. Why the link is down cannot be seen from outside; no command of the cluster mends it."
         return replace(found, evidence=shown + _told(case, node, primary), story=story, advice=_look(case, found, node))
     story = f"{data}. No command of the cluster mends this: it takes a setting, or the network."
-    remedies = " ".join(each.remedy for each in why if each.remedy)
+    remedies = " ".join(f"{each.remedy.removesuffix('.')}." for each in why if each.remedy)
     return replace(found, evidence=shown, story=story, advice=f"{remedies} {_after(case, found)}")
 
 

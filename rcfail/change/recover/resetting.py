@@ -53,7 +53,7 @@ def conditions(case: Case, order: Order) -> Iterator[Condition]:
         text = f"{order.place} does not answer, so nobody can tell it to reset"
         yield _refused(case, order, None, text, f"Start it, or see what became of it: {_recover(case, order)}")
         return
-    if not Emptied(node.node_id).check(snapshot).refuses:
+    if _emptied(snapshot, order, node):
         order.progress.emptied = True
     steps = tuple(_steps(case, order, node))
     if steps:
@@ -65,14 +65,23 @@ def _recover(case: Case, order: Order) -> str:
     return rcfail("recover", answering(case.snapshot, order.node), str(order.place), "--dry-run")
 
 
-def _is_reset(snapshot: Snapshot, order: Order, node: Node) -> bool:
-    """Nothing is left that a reset would change. On its way back it is a member again, and empty."""
-    if order.hard and node.node_id != order.node:
-        return True
-    alone = not Alone(node.node_id).check(snapshot).refuses and not Emptied(node.node_id).check(snapshot).refuses
+def _emptied(snapshot: Snapshot, order: Order, node: Node) -> bool:
+    """As after a reset of that kind. On its way back from a soft one it is a member again, and still empty."""
+    if Emptied(node.node_id).check(snapshot).refuses:
+        return False
+    alone = not Alone(node.node_id).check(snapshot).refuses
     if order.hard:
         return alone and node.config_epoch == 0
-    return alone or (order.rejoin is not None and order.progress.emptied)
+    return alone or order.rejoin is not None
+
+
+def _is_reset(snapshot: Snapshot, order: Order, node: Node) -> bool:
+    """Nothing is left that a reset would change: now, or earlier in this run for one that was to come back since."""
+    if order.hard and node.node_id != order.node:
+        return True
+    if order.rejoin is not None:
+        return order.progress.emptied
+    return _emptied(snapshot, order, node)
 
 
 def _steps(case: Case, order: Order, node: Node) -> Iterator[Action]:
@@ -211,7 +220,7 @@ def _evidence(snapshot: Snapshot, node: Node) -> str:
         said += f", and {counted(others, 'other node')} hold{'s' * (others == 1)} the same"
     if own is not None and own.role is Role.REPLICA and own.primary_id:
         return f"a replica of {name_of(snapshot, own.primary_id)}; {said}"
-    return f"a primary without slots; {said}"
+    return f"a primary{'' if node.slots else ' without slots'}; {said}"
 
 
 def _story(snapshot: Snapshot, order: Order, node: Node, steps: tuple[Action, ...]) -> Iterator[str]:
@@ -223,6 +232,8 @@ def _story(snapshot: Snapshot, order: Order, node: Node, steps: tuple[Action, ..
     else:
         yield "It has been reset already; what is left is done."
     if order.rejoin is not None:
+        if not order.hard and not _listed(snapshot, node.node_id):
+            yield "Who forgot it less than a minute ago does not let it in: then wait for that minute to be over."
         yield "Then it is met, and follows its primary with a new copy."
         return
     shard = snapshot.shard_of(node.node_id)

@@ -165,7 +165,7 @@ def test_slots_of_a_failed_node() -> None:
     assert (found.severity, found.subject.id) == (Severity.CRITICAL, node_id("b"))
     assert found.subject.kind is SubjectKind.SHARD
     assert "which is fail in 5 of 5 other views" in found.evidence
-    assert "rcfail health --wait 60s -s" in found.hint
+    assert "rcfail recover bbbbbbbb --dry-run -s" in found.hint
     assert findings(world, slots_suspected) == []
 
 

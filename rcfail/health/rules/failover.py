@@ -227,7 +227,8 @@ def _regain(snapshot: Snapshot, shards: Sequence[Shard]) -> str:
     electorate = snapshot.electorate
     lost = [voter for voter in electorate.voters if voter not in electorate.side]
     who = named(snapshot, lost or [shard.primary_id for shard in shards])
-    return f"Start or reconnect a lost voter first ({who}): {rcfail('health', answering(snapshot), '--wait', '30s')}"
+    more = rcfail("recover", answering(snapshot), "--dry-run")
+    return f"Start or reconnect a lost voter first ({who}); what else there is: {more}"
 
 
 def _lost_vote(snapshot: Snapshot, candidate: Node, stage: FailoverStage) -> _Cause:
@@ -288,7 +289,8 @@ def _start_again(snapshot: Snapshot, shard: Shard, other: Candidate | None = Non
         node = snapshot.nodes[other.node_id]
         move = rcfail("failover", node.endpoint, node.short, "--force", "--dry-run")
         return f"{start}; if it is gone for good, see what would be lost: {move}"
-    return f"{start}; if it is gone for good: rcfail explain failover-blocked"
+    what = rcfail("recover", answering(snapshot), primary.short, "--dry-run")
+    return f"{start}; what else there is: {what}"
 
 
 RULES = (awaited_failovers, failover_disabled)

@@ -76,9 +76,9 @@ def _lost_hint(snapshot: Snapshot) -> str:
     if danger := restart.warning(snapshot, silent, "quorum-lost"):
         return danger
     if silent:
-        return (
-            f"Start {named(snapshot, (node.node_id for node in silent))} again, or mend the way there, and wait: {look}"
-        )
+        who = named(snapshot, (node.node_id for node in silent))
+        more = rcfail("recover", answering(snapshot), "--dry-run")
+        return f"Start {who} again, or mend the way there; what else brings a majority back: {more}"
     mute = [voter for voter in snapshot.electorate.voters if not _shows_table(snapshot, voter)]
     if mute:
         again = rcfail("health", answering(snapshot))

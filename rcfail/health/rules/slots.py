@@ -105,7 +105,9 @@ def _failed_hint(snapshot: Snapshot, owner: Node) -> str:
     if danger := restart.warning(snapshot, (owner,), "slots-failed"):
         return danger
     if owner.view is None:
-        return f"Watch whether a replica takes over; if none does, start the process of {called(owner)} again: {look}"
+        mend = rcfail("recover", answering(snapshot, without=owner.node_id), owner.short, "--dry-run")
+        again = f"start the process of {called(owner)} again"
+        return f"Mostly a replica takes over within seconds; if none does, {again}, or see what mends it: {mend}"
     # clearNodeFailureIfNeeded (cluster_legacy.c) keeps the flag of a slot owner for two node timeouts.
     timeout_ms = owner.view.vitals.config.node_timeout_ms
     bound = f" {duration(2 * timeout_ms)} (two node timeouts)" if timeout_ms else " two node timeouts"

@@ -208,6 +208,17 @@ def test_of_several_the_last_waits_for_the_ban_and_sees_whoever_came_back() -> N
     assert f"node {B1[:8]} is listed again" in told.evidence
 
 
+def test_one_that_is_only_suspected_by_the_last_that_lists_it_is_forgotten() -> None:
+    """It was down when the others forgot the ghost: no majority is left that could agree that it is dead."""
+    world = World.of(3, 1)
+    world.kill("b1", agreed=False)
+    for letter in ("a", "b", "c", "a1"):
+        world[letter].sees[B1] = None
+    (action,) = the_one(case_of(world, B1)).actions
+    assert [each.node for each in action.sends] == [C1]
+    assert not refusing(each.check(world.snapshot()) for each in action.guards)
+
+
 class TestBan:
     def forgotten(self, after_ms: int) -> tuple[CheckVerdict, str]:
         world = World.of(3, 1)

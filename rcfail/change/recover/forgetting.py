@@ -10,7 +10,6 @@ from rcfail.change.recover.ban import SLACK_MS, StaysForgotten, ban_ms
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.expect import (
     Forgotten,
-    GoneForOthers,
     OwnsNothing,
     Silent,
     judged,
@@ -36,6 +35,26 @@ class NotFollowed:
         verb = "follows" if len(behind) == 1 else "follow"
         told = f"{named(snapshot, behind)} {verb} {name}, and cannot forget it"
         return judged("not-followed", not behind, f"nobody follows {name}", told)
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Everybody who lists the id suspects it, holds it for dead, or has lost its address.
+
+    Less than a majority's verdict: where only a node that was down for a while lists it still, none ever comes.
+    """
+
+    node: NodeId
+
+    def check(self, snapshot: Snapshot) -> Check:
+        said = [(each, view.belief(self.node)) for each, view in tables(snapshot) if each != self.node]
+        hear = [each for each, belief in said if belief and not (belief.flagged or belief.noaddr)]
+        name = name_of(snapshot, self.node)
+        if not said:
+            return judged("unheard", None, "", "no node told its table")
+        some = named(snapshot, hear) if len(hear) == 1 else counted(len(hear), "node")
+        told = f"{some} {'does' if len(hear) == 1 else 'do'} not miss {name} yet"
+        return judged("unheard", not hear, f"nobody hears {name}", told)
 
 
 def followers(snapshot: Snapshot, node_id: NodeId) -> tuple[NodeId, ...]:
@@ -67,6 +86,6 @@ def forgetting(case: Case, node_id: NodeId, *, last: bool = True) -> Action:
             for observer, view in listing_it
             if observer not in behind
         ),
-        guards=(Silent(node_id), GoneForOthers(node_id), OwnsNothing(node_id), NotFollowed(node_id)),
+        guards=(Silent(node_id), Unheard(node_id), OwnsNothing(node_id), NotFollowed(node_id)),
         within_ms=_SEEN_MS + (ban if last else 0),
     )

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from rcfail.change.recover import ban
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.expect import GoneForOthers
-from rcfail.change.recover.forgetting import followers, forgetting
+from rcfail.change.recover.forgetting import Unheard, followers, forgetting
 from rcfail.change.recover.replaced import pairs, word_for
 from rcfail.cluster.dialect import comes_back_running
 from rcfail.cluster.nouns import NodeId, Role
@@ -82,9 +81,10 @@ def _objection(case: Case, node: Node) -> tuple[str, str] | None:
         first = rcfail("recover", place, word_for(node), "--dry-run")
         told = f"{name} owns {slots_text(node.slots)}, and they would be nobody's"
         return told, f"let another node own them, see {first}, then {again}"
-    heard = GoneForOthers(node.node_id).check(case.snapshot)
+    heard = Unheard(node.node_id).check(case.snapshot)
     if heard.refuses:
-        return f"{name} is silent to us alone: {heard.evidence}", f"stop its process on its host, then {again}"
+        first = "stop its process on its host and wait until the others miss it"
+        return f"{name} is silent to us alone, or since a moment ago: {heard.evidence}", f"{first}, then {again}"
     return None
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Mapping
 
+from rcfail.cluster.nouns import Belief
 from rcfail.practice.lab.register import NodeEntry
 from rcfail.wire.refusals import Refusal
 from tests.real.operators import Operator
@@ -44,6 +45,25 @@ def owned_by(lab: RunningLab, node: NodeEntry | str, *slots: int) -> bool:
     owner = lab.node(node).node_id
     there = [any(first <= slot <= last for first, last in view.by_id[owner].slots) for view in views for slot in slots]
     return all(there) and not any(each.migrating or each.importing for view in views for each in view.beliefs)
+
+
+def vacate(lab: RunningLab, *slots: int) -> None:
+    """Let every node give these slots to nobody. A ping of the owner that is on its way tells a node anew."""
+
+    def given_up() -> bool:
+        left = 0
+        for node in lab.nodes:
+            listed = {slot for each in lab.view(node).beliefs for slot in slots if _has(each, slot)}
+            for slot in listed:
+                lab.say(node, "CLUSTER", "DELSLOTS", slot)
+            left += len(listed)
+        return not left
+
+    lab.wait(given_up, f"nobody to own {slots}", 60.0)
+
+
+def _has(belief: Belief, slot: int) -> bool:
+    return any(first <= slot <= last for first, last in belief.slots)
 
 
 def reply(lab: RunningLab, node: NodeEntry | str, *command: str | int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rcfail.practice.lab.network import can_filter
 from tests.real.conftest import LabMaker
 from tests.real.operators import Operator
-from tests.real.slot_tables import killed_at, owned_by, reply, tables, told
+from tests.real.slot_tables import killed_at, owned_by, reply, tables, told, vacate
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -74,9 +74,7 @@ def test_slots_that_nobody_owns_go_to_who_holds_their_keys_and_else_to_whom_the_
     operator, n3 = Operator(one, tmp_path), one.node("n3")
     assert reply(one, "n1", "SET", KEY_OF_SLOT_100, "kept") == "OK"
     one.say("n2", "CLUSTER", "SETSLOT", 100, "IMPORTING", one.node("n1").node_id)
-    for node in one.nodes:
-        one.del_slots("99-101,9000", on=node)
-    one.wait(lambda: all(one.vitals(node).cluster.slots_assigned == 16380 for node in one.nodes), "the holes", LONG_S)
+    vacate(one, 99, 100, 101, 9000)
     assert "slots-uncovered" in health_of(one).codes
     before = tables(one), told(one)
     dry = operator.ask("recover", "--dry-run")
@@ -125,8 +123,7 @@ def test_keys_of_a_slot_on_two_nodes_are_the_operators_to_judge(lab: LabMaker, t
     one.say("n1", "MIGRATE", n2.host, n2.port, f"{{{KEY_OF_SLOT_100}}}0", 0, 5000)
     for name in ("n1", "n2"):
         one.say(name, "CLUSTER", "SETSLOT", 100, "STABLE")
-    for node in one.nodes:
-        one.del_slots("100", on=node)
+    vacate(one, 100)
     before = tables(one), told(one)
     answer = operator.ask("recover", "--yes")
     assert (answer.code, (tables(one), told(one))) == (REFUSED, before), answer

@@ -65,7 +65,8 @@ def _condition(case: Case, fate: Fate, slots: list[int]) -> Condition:
     nodes = tuple(dict.fromkeys((*((fate.known,) if fate.known else ()), *fate.who)))
     if fate.what is What.OWN:
         actions, lacking = _owning(case, fate, slots)
-        return Condition(code, nodes, subject, seen, _story(case, fate, slots), actions, findings, lacking)
+        story = _story(case, fate, slots) if actions else f"It is to own {short(ranges_of(slots))}, and cannot."
+        return Condition(code, nodes, subject, seen, story, actions, findings, lacking)
     choice = fate.what not in (What.UNCOUNTED, What.COPY)
     story, advice = _undecided(case, fate, slots)
     return Condition(code, nodes, subject, seen, story, (), findings, advice, choice)

@@ -21,8 +21,10 @@ PROCEDURES = (
     "kubernetes",
     "maintenance",
     "nagios",
+    "nodes-conf",
     "prometheus",
     "recover",
+    "reset",
     "rolling",
     "tls",
 )

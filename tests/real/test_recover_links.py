@@ -15,7 +15,7 @@ from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, codes, fill, follow_advice, keys_on, nothing_left, planned, steps
 from tests.real.operators import Operator
-from tests.real.servers import RunningLab
+from tests.real.servers import RunningLab, run_rcfail
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -37,6 +37,7 @@ def test_a_login_that_the_primary_refuses(lab: LabMaker, tmp_path: Path) -> None
     assert (answer.code, found["condition"], steps(answer)) == (REFUSED, "link-down", [])
     assert "its masteruser is rcfail-nobody, and there is no user rcfail-nobody" in found["evidence"]
     assert found["nodes"][0] == replica.node_id
+    assert "it logged a refused AUTH of the user rcfail-nobody" in seen_by_another_user(operator)
     assert follow_advice(found["advice"]) == ["OK", "OK"]
     assert operator.run("health", "--wait", "60s").returncode == OK
     one.wait(lambda: keys_on(one, replica) == FILLED, "every key to arrive", WAIT_S)
@@ -132,6 +133,15 @@ def test_a_primary_whose_client_port_the_replica_does_not_reach(lab: LabMaker, t
     one.wait(lambda: health_of(one).exit_code == OK, "it to come back by itself", WAIT_S)
     assert keys_on(one, replica) == FILLED
     nothing_left(operator)
+
+
+def seen_by_another_user(operator: Operator) -> str:
+    """One that is not the default user: it is not told who may log in, and the log of the primary says it."""
+    for node in operator.lab.nodes:
+        operator.lab.say(node, "ACL", "SETUSER", "ops", "on", ">pw", "~*", "+@all")
+    user = {"RCFAIL_USER": "ops", "RCFAIL_PASSWORD": "pw"}
+    ran = run_rcfail("recover", "--dry-run", "-o", "json", environment=operator.environment | user)
+    return ran.stdout
 
 
 @contextmanager

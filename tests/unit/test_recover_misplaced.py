@@ -163,13 +163,13 @@ def test_the_slots_that_it_has_for_its_primarys_tell_it_last() -> None:
     assert "it owns all of 5461 slots (0-5460)" in found.story
 
 
-def test_nobody_moves_the_only_copy_of_lost_slots() -> None:
-    """a forgot its slots, and the replica has them for those of its dead primary."""
-    world = haunted()
-    world["a2"].sees[E] = world["e"].line(slots=((0, 99),), epoch=0)
-    world["a"].slots = ((100, 5460),)
-    found = [each for each in conditions(world) if each.nodes[0] == A2]
-    assert all(not each.actions for each in found)
+def test_a_dead_primary_whose_slots_one_node_still_knows_is_no_ghost() -> None:
+    """All others forgot it, and nobody took its slots over: its replica is what brings them back."""
+    world = World.of(3, 1)
+    world.kill("a")
+    for name in ("b", "b1", "c", "c1"):
+        world[name].sees[A] = None
+    assert conditions(world) == []
 
 
 def test_without_any_primary_and_with_lost_slots_it_is_left_alone() -> None:

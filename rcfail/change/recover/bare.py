@@ -42,12 +42,13 @@ def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
     """
     snapshot, told = case.snapshot, {each.subject.id for each in case.found("replica-missing")}
     lent: list[NodeId] = []
-    coming = _coming(case)
+    coming = _coming(case) if told else frozenset()
+    stands = standings(snapshot) if told else {}
     for shard in snapshot.shards:
         primary = snapshot.nodes[shard.primary_id]
         if shard.primary_id not in told or primary.view is None or primary.role is not Role.PRIMARY:
             continue
-        if not _is_bare(case, shard) or shard.primary_id in {*taken, *coming}:
+        if not _is_bare(case, shard, stands) or shard.primary_id in {*taken, *coming}:
             continue
         found = _condition(case, shard, taken, lent)
         lent.extend(action.about for action in found.actions)
@@ -61,20 +62,19 @@ def _coming(case: Case) -> frozenset[NodeId]:
     return frozenset(NodeId(aim) for action in actions for aim in action.aims)
 
 
-def _is_bare(case: Case, shard: Shard) -> bool:
+def _is_bare(case: Case, shard: Shard, stands: Mapping[NodeId, Standing]) -> bool:
     """No replica lives, none is expected back, and nobody who is down can be its former primary."""
     snapshot = case.snapshot
     living = any(each.alive is not Known.NO for each in snapshot.replicas_of(shard))
-    return not living and not _expected(case, shard)
+    return not living and not _expected(case, shard, stands)
 
 
-def _expected(case: Case, shard: Shard) -> list[Node]:
+def _expected(case: Case, shard: Shard, stands: Mapping[NodeId, Standing]) -> list[Node]:
     """Nodes that are down and not given up: its replicas, and primaries without slots, for one that lost its slots
     to a promoted replica comes back as a replica of that. Which shard's it was, nobody says."""
-    snapshot, stands = case.snapshot, standings(case.snapshot)
     return [
         node
-        for node in snapshot.nodes.values()
+        for node in case.snapshot.nodes.values()
         if node.alive is Known.NO
         and not node.slots
         and (node.node_id in shard.replica_ids or node.role is Role.PRIMARY)

@@ -161,9 +161,6 @@ def _under_ghost(case: Case, node: Node) -> Condition:
         "",
         findings=("replica-link-down", "replica-never-synced", "node-ghost"),
     )
-    lost = _lost_slots(snapshot, node)
-    if keys != 0 and lost:
-        return _last_copy(snapshot, found, node, lost)
     right = heirs(case, node, _owners(snapshot))
     if len(right) == 1:
         return _sent_home(snapshot, found, node, right[0])
@@ -187,17 +184,8 @@ def _follows_whom(snapshot: Snapshot, node: Node, above: Node | None) -> str:
 
 
 def _free(snapshot: Snapshot) -> tuple[SlotRange, ...]:
+    """Slots of nobody: whoever holds keys that fit no owner may hold theirs."""
     return tuple((part.first, part.last) for part in snapshot.stretches if part.owner is None)
-
-
-def _lost_slots(snapshot: Snapshot, node: Node) -> tuple[SlotRange, ...]:
-    """Slots that the node lists as its primary's, and that nobody serves."""
-    view, above = node.view, node.primary_id
-    told = view.belief(above) if view is not None and above is not None else None
-    if told is None:
-        return ()
-    overlaps = ((max(a, c), min(b, d)) for a, b in told.slots for c, d in _free(snapshot))
-    return tuple((first, last) for first, last in overlaps if first <= last)
 
 
 def _last_copy(snapshot: Snapshot, found: Condition, node: Node, lost: tuple[SlotRange, ...]) -> Condition:

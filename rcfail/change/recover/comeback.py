@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcfail.change.checks import Check
+from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.recover.action import Expectation
 from rcfail.change.recover.expect import judged, name_of
+from rcfail.change.recover.replaced import word_for
 from rcfail.cluster.electorate import NODE_TIMEOUT_MS
 from rcfail.cluster.logins import refusal
 from rcfail.cluster.nouns import NodeId, Role
@@ -18,7 +20,7 @@ from rcfail.cluster.snapshot import Node, Snapshot, Stretch
 from rcfail.cluster.sync import Sync, attached, sync_of
 from rcfail.health.rules.silence import why
 from rcfail.health.standing import flagged_by, held_for_dead, loading
-from rcfail.health.wording import called, counted, duration, listing, named, size, slots_text, tally
+from rcfail.health.wording import answering, called, counted, duration, listing, named, rcfail, size, slots_text, tally
 
 _HANGS = "the process is there, and hangs"
 _RUNS = {
@@ -43,6 +45,17 @@ class Up:
             return judged("up", False, "", f"{name} does not answer, and nobody lists it")
         runs = _RUNS.get(node.silence.reason, "") if node.silence else ""
         return judged("up", False, "", f"{name} does not answer: {f'{runs}: ' if runs else ''}{why(node)}")
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """All of these, one after the other: it says what the first that does not hold says, and nothing of the rest."""
+
+    demands: tuple[Expectation, ...]
+
+    def check(self, snapshot: Snapshot) -> Check:
+        found = [each.check(snapshot) for each in self.demands]
+        return next((each for each in found if each.verdict is not CheckVerdict.PASS), found[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +229,7 @@ def _lag(snapshot: Snapshot, node: Node, sync: Sync) -> str:
         seen = attached(snapshot, node)
         state = f", at {seen.state}" if seen is not None and seen.state else ""
         return f"{name} takes a full copy of {called(primary) if primary else 'its primary'}{state}{_copied(node)}"
-    reasons = _reasons(node, primary)
+    reasons = _reasons(snapshot, node, primary)
     return f"the link of {name} to its primary is down" + (f": {listing(reasons)}" if reasons else "")
 
 
@@ -229,7 +242,7 @@ def _copied(node: Node) -> str:
     return f", {10 * tenths}% of {size(said.sync_total_bytes)}"
 
 
-def _reasons(node: Node, primary: Node | None) -> list[str]:
+def _reasons(snapshot: Snapshot, node: Node, primary: Node | None) -> list[str]:
     """What one look shows of it."""
     if primary is None:
         return ["nobody lists its primary"]
@@ -244,4 +257,5 @@ def _reasons(node: Node, primary: Node | None) -> list[str]:
     host, port = primary.address.host, primary.address.port
     if said is not None and said.primary_host and (said.primary_host, said.primary_port) != (host, port):
         return [f"it looks for its primary at {said.primary_host}:{said.primary_port}"]
-    return ["it tries again every second"]
+    why_not = rcfail("recover", answering(snapshot, node.node_id), word_for(node), "--dry-run")
+    return [f"it tries again every second; what keeps it down says {why_not}"]

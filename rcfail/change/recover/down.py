@@ -9,6 +9,7 @@ from rcfail.change.recover.case import Case
 from rcfail.change.recover.comeback import (
     CaughtUp,
     HeldForDead,
+    InTurn,
     Loaded,
     NoProcess,
     Placed,
@@ -194,9 +195,9 @@ def _waits(case: Case, node: Node) -> tuple[Action, ...]:
     )
 
 
-def _waiting(case: Case, node: NodeId, title: str, aim: str, *expects: Expectation, within_ms: int = 0) -> Action:
+def _waiting(case: Case, node: NodeId, title: str, aim: str, *demands: Expectation, within_ms: int = 0) -> Action:
     bound_ms = within_ms or round(case.decisions.within_s * 1000)
-    return Action(ActionKind.WAIT, node, title, expects, aims=(aim,), within_ms=bound_ms)
+    return Action(ActionKind.WAIT, node, title, (InTurn(demands),), aims=(aim,), within_ms=bound_ms)
 
 
 def _starting(case: Case, node: Node, stage: Stage, prospect: Prospect) -> tuple[Action, ...]:

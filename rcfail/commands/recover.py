@@ -19,7 +19,8 @@ from rcfail.commands.change_options import audit_path, overrides
 from rcfail.commands.options import Verb, completed_by, duration, settings_of
 from rcfail.commands.recovery_options import kept_back, outcome_of, recovery_options, ways_of
 from rcfail.commands.stopping import Stopping
-from rcfail.errors import UsageFault
+from rcfail.errors import Refused, UsageFault
+from rcfail.health.wording import called, listing
 from rcfail.pipes import read_file
 from rcfail.render.outcome import Outcome
 from rcfail.runs.moving import Site, at_site
@@ -94,6 +95,7 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> Wish:
     snapshot = site.look()
     scope = meant_places_or_shard(snapshot, flags["target"]) if flags["target"] else None
     decisions = Decisions(
+        since_unix_ms=snapshot.taken_at_unix_ms,
         wait=flags["wait"],
         start_cmd=flags["start_cmd"],
         within_s=flags["within"],
@@ -129,23 +131,49 @@ def meant_places_or_shard(snapshot: Snapshot, word: str) -> frozenset[NodeId]:
     if word.lower().startswith("slot:"):
         from rcfail.change.target import meant_shards
 
-        named = frozenset(meant_shards(snapshot, (word,)) or ())
+        named = _said_to_own(snapshot, word) or frozenset(meant_shards(snapshot, (word,)) or ())
     else:
         named = meant_places(snapshot, "", (word,))
     shards = (snapshot.shard_of(each) for each in named if snapshot.nodes[each].slots)
     return named | {each for shard in shards if shard for each in (shard.primary_id, *shard.replica_ids)}
 
 
+def _said_to_own(snapshot: Snapshot, word: str) -> frozenset[NodeId]:
+    """Whom views name as the owner of a slot that nobody claims himself."""
+    number = word.partition(":")[2].strip()
+    slot = int(number) if number.isascii() and number.isdecimal() and len(number) <= 5 else -1
+    part = next((each for each in snapshot.stretches if each.first <= slot <= each.last), None)
+    return frozenset(claim.node_id for claim in part.claims) if part and part.owner is None else frozenset()
+
+
 def _owners(snapshot: Snapshot, word: str) -> Iterator[tuple[SlotRange, NodeId]]:
-    """`77=NODE`, `0-99=NODE` or `7,9-12=NODE`. Raises UsageFault and NotMeant."""
+    """`77=NODE`, `0-99=NODE` or `7,9-12=NODE`. Raises UsageFault, NotMeant, and Refused where no owner is wanted."""
     from rcfail.change.target import meant_node
 
-    slots, equals, node = word.partition("=")
-    for piece in slots.split(","):
-        first, dash, last = piece.partition("-")
-        last = last if dash else first
-        well = equals and node and all(each.isascii() and each.isdecimal() and len(each) <= 5 for each in (first, last))
-        if not well or not int(first) <= int(last) < SLOT_COUNT:
-            what = f"--slot-owner {word}: it is written as SLOTS=NODE"
-            raise UsageFault(what, "Such as --slot-owner 0-99=10.0.0.7:6379, or 7,9-12=10.0.0.7:6379")
-        yield (int(first), int(last)), meant_node(snapshot, node, "--slot-owner")
+    slots, equals, name = word.partition("=")
+    ranges = [_range(piece) for piece in slots.split(",")]
+    if not equals or not name or None in ranges:
+        what = f"--slot-owner {word}: it is written as SLOTS=NODE"
+        raise UsageFault(what, "Such as --slot-owner 0-99=10.0.0.7:6379, or 7,9-12=10.0.0.7:6379")
+    node = meant_node(snapshot, name, "--slot-owner")
+    meant = [each for each in ranges if each is not None]
+    _insist_on_need(snapshot, word, meant, node)
+    yield from ((each, node) for each in meant)
+
+
+def _range(piece: str) -> SlotRange | None:
+    first, dash, last = piece.partition("-")
+    last = last if dash else first
+    if not all(each.isascii() and each.isdecimal() and len(each) <= 5 for each in (first, last)):
+        return None
+    return (int(first), int(last)) if int(first) <= int(last) < SLOT_COUNT else None
+
+
+def _insist_on_need(snapshot: Snapshot, word: str, ranges: list[SlotRange], node: NodeId) -> None:
+    """Raises Refused where another node claims all of the slots itself: no word of the operator moves a slot."""
+    parts = [part for part in snapshot.stretches for first, last in ranges if part.first <= last and first <= part.last]
+    owners = {part.confirmed[0].node_id if len(part.confirmed) == 1 else None for part in parts}
+    if None not in owners and owners - {node}:
+        told = listing(called(snapshot.nodes[each]) for each in sorted(each for each in owners if each))
+        what = f"--slot-owner {word}: these slots have an owner that claims them itself, {told}"
+        raise Refused(what, "To move slots between living nodes: redis-cli --cluster reshard.")

@@ -13,6 +13,7 @@ from rcfail.change.recover.claims import conditions, questions
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.observation import SilenceReason
+from rcfail.errors import RcfailError, Refused, UsageFault
 from tests.unit.recovering_world import slot_case
 from tests.unit.world import NOW_UNIX_MS, World, node_id
 
@@ -335,6 +336,30 @@ def test_a_loser_without_keys_gives_up_a_single_slot_when_told() -> None:
     found = the_one(slot_case(world, questions, {"a": {100: 4}}))
     assert sent(found) == [("b", "SETSLOT 100 NODE a")]
     assert missing(found.actions[0], world) == {"one-owner"}
+
+
+# As the operator writes it
+
+
+def test_slots_that_a_living_node_claims_are_not_given_to_another_by_a_word() -> None:
+    from rcfail.commands.recover import _owners
+
+    world = gave_up(World.of(3, 1))
+    assert tuple(_owners(world.snapshot(), f"100,200-201={C}")) == (((100, 100), C), ((200, 201), C))
+    assert tuple(_owners(world.snapshot(), f"200={A}")) == (((200, 200), A),), "as it is already"
+    with pytest.raises(Refused, match=r"claims them itself, 127\.50\.1\.1:7000"):
+        tuple(_owners(world.snapshot(), f"200-201={C}"))
+    for word in ("100", f"={C}", f"a={C}", f"9-7={C}", f"16384={C}", f"1,,2={C}"):
+        with pytest.raises(UsageFault):
+            tuple(_owners(world.snapshot(), word))
+
+
+def test_a_slot_that_nobody_claims_stands_for_whom_it_is_said_to_belong_to() -> None:
+    from rcfail.commands.recover import meant_places_or_shard
+
+    assert A in meant_places_or_shard(gave_up(World.of(3, 1)).snapshot(), "slot:100")
+    with pytest.raises(RcfailError):
+        meant_places_or_shard(vacant(World.of(3, 1)).snapshot(), "slot:100")
 
 
 # Whatever is counted

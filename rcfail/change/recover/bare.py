@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rcfail.change.checks import Check
-from rcfail.change.recover import misplaced, replaced
+from rcfail.change.recover import misplaced, replaced, returned
 from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.condition import Condition, ConditionCode
@@ -42,22 +43,23 @@ def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
     """
     snapshot, told = case.snapshot, {each.subject.id for each in case.found("replica-missing")}
     lent: list[NodeId] = []
-    coming = _coming(case) if told else frozenset()
-    stands = standings(snapshot) if told else {}
+    if not told:
+        return
+    coming, stands, stock = _coming(case), standings(snapshot), _stock(snapshot)
     for shard in snapshot.shards:
         primary = snapshot.nodes[shard.primary_id]
         if shard.primary_id not in told or primary.view is None or primary.role is not Role.PRIMARY:
             continue
         if not _is_bare(case, shard, stands) or shard.primary_id in {*taken, *coming}:
             continue
-        found = _condition(case, shard, taken, lent)
+        found = _condition(case, shard, stock, {*taken, *lent})
         lent.extend(action.about for action in found.actions)
         yield found
 
 
 def _coming(case: Case) -> frozenset[NodeId]:
     """Primaries that get a replica from what is mended before."""
-    before = (*replaced.conditions(case, frozenset()), *misplaced.conditions(case, frozenset()))
+    before = (each for planner in (replaced, returned, misplaced) for each in planner.conditions(case, frozenset()))
     actions = (action for each in before for action in each.actions if action.kind is ActionKind.REPLICATE)
     return frozenset(NodeId(aim) for action in actions for aim in action.aims)
 
@@ -83,7 +85,38 @@ def _expected(case: Case, shard: Shard, stands: Mapping[NodeId, Standing]) -> li
     ]
 
 
-def _condition(case: Case, shard: Shard, taken: Collection[NodeId], lent: Sequence[NodeId]) -> Condition:
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """What there is to give, gathered once: the healthy replicas of each primary that serves, and members that do
+    nothing. `hosts` and `zones` are those that tell something of their own."""
+
+    snapshot: Snapshot
+    healthy: Mapping[NodeId, tuple[Node, ...]]
+    unused: tuple[Node, ...]
+    hosts: frozenset[str]
+    zones: frozenset[str]
+
+    def rank(self, primary: Node, node: Node) -> tuple[bool, bool, bool, str]:
+        """Never where the primary falls with it, if there is a choice; one that may be promoted; then by id."""
+        return (
+            bool(self.hosts) and node.host == primary.host,
+            bool(self.zones) and node.zone != "" and node.zone == primary.zone,
+            bars_failover(node),
+            node.node_id,
+        )
+
+
+def _stock(snapshot: Snapshot) -> _Stock:
+    return _Stock(
+        snapshot,
+        {shard.primary_id: tuple(_healthy(snapshot, shard)) for shard in snapshot.shards if shard.slots},
+        tuple(_unused(snapshot)),
+        dividing(snapshot, PlaceKind.HOST),
+        dividing(snapshot, PlaceKind.ZONE),
+    )
+
+
+def _condition(case: Case, shard: Shard, stock: _Stock, used: Collection[NodeId]) -> Condition:
     snapshot, primary = case.snapshot, case.snapshot.nodes[shard.primary_id]
     gone = [each for each in shard.replica_ids if each in snapshot.nodes]
     lost = f"; {named(snapshot, gone)} {'is' if len(gone) == 1 else 'are'} gone" if gone else ""
@@ -95,24 +128,13 @@ def _condition(case: Case, shard: Shard, taken: Collection[NodeId], lent: Sequen
         "",
         findings=("replica-missing",),
     )
-    unused = [each for each in _unused(snapshot, primary) if each.node_id not in {*taken, *lent}]
+    unused = [each for each in stock.unused if each.node_id not in used and _fits(primary, each)]
     if unused:
-        return _given(snapshot, found, primary, min(unused, key=lambda each: _rank(snapshot, primary, each)))
-    offers = _offers(snapshot, primary, taken, lent)
+        return _given(found, stock, primary, min(unused, key=lambda each: stock.rank(primary, each)))
+    offers = _offers(stock, primary, used)
     if offers:
-        return _borrowed(snapshot, found, primary, offers)
+        return _borrowed(found, stock, primary, min(offers, key=lambda each: _cost(stock, primary, each)))
     return _nobody(snapshot, found, primary)
-
-
-def _rank(snapshot: Snapshot, primary: Node, node: Node) -> tuple[bool, bool, bool, str]:
-    """Never where the primary falls with it, if there is a choice; one that may be promoted; then by id."""
-    hosts, zones = dividing(snapshot, PlaceKind.HOST), dividing(snapshot, PlaceKind.ZONE)
-    return (
-        bool(hosts) and node.host == primary.host,
-        bool(zones) and node.zone != "" and node.zone == primary.zone,
-        bars_failover(node),
-        node.node_id,
-    )
 
 
 def _fits(primary: Node, node: Node) -> bool:
@@ -125,26 +147,25 @@ def _fits(primary: Node, node: Node) -> bool:
 # An unused node
 
 
-def _unused(snapshot: Snapshot, primary: Node) -> Iterator[Node]:
+def _unused(snapshot: Snapshot) -> Iterator[Node]:
     """Members without slots, keys and replicas of their own, that all know."""
     followed = {each.primary_id for each in snapshot.nodes.values()}
     for node in snapshot.nodes.values():
         if node.role is not Role.PRIMARY or node.slots or node.node_id in followed or node.view is None:
             continue
-        if keys_of(node) == 0 and not node.unknown_to and not node.failed_by and _fits(primary, node):
+        if keys_of(node) == 0 and not node.unknown_to and not node.failed_by:
             yield node
 
 
-def _given(snapshot: Snapshot, found: Condition, primary: Node, node: Node) -> Condition:
+def _given(found: Condition, stock: _Stock, primary: Node, node: Node) -> Condition:
     action = _follow(node, primary, (HoldsNothing(node.node_id), OwnsNothing(node.node_id), KnownToAll(node.node_id)))
     story = f"When it is lost, so are its slots. {called(node)} is a member that does nothing: it is made its replica."
-    return replace(
-        found, nodes=(*found.nodes, node.node_id), story=story + _near(snapshot, primary, node), actions=(action,)
-    )
+    nodes = (*found.nodes, node.node_id)
+    return replace(found, nodes=nodes, story=story + _near(stock, primary, node), actions=(action,))
 
 
-def _near(snapshot: Snapshot, primary: Node, node: Node) -> str:
-    same_host, same_zone, *_ = _rank(snapshot, primary, node)
+def _near(stock: _Stock, primary: Node, node: Node) -> str:
+    same_host, same_zone, *_ = stock.rank(primary, node)
     if same_host:
         return " There is none on another host: losing this host loses both."
     return " There is none in another zone: losing this zone loses both." if same_zone else ""
@@ -153,52 +174,53 @@ def _near(snapshot: Snapshot, primary: Node, node: Node) -> str:
 # A replica of a rich shard
 
 
-def _offers(
-    snapshot: Snapshot, primary: Node, taken: Collection[NodeId], lent: Sequence[NodeId]
-) -> Mapping[NodeId, tuple[Node, Shard, int]]:
-    """Replicas that can be spared, each with its shard and how many healthy ones that has."""
-    found: dict[NodeId, tuple[Node, Shard, int]] = {}
-    for shard in snapshot.shards:
-        healthy = _healthy(snapshot, shard, lent)
-        if len(healthy) < _SPARED or not shard.slots:
+class _Offer(NamedTuple):
+    """A replica that can be spared, its primary, and the healthy siblings that stay."""
+
+    node: Node
+    giver: Node
+    rest: tuple[Node, ...]
+
+
+def _offers(stock: _Stock, primary: Node, used: Collection[NodeId]) -> list[_Offer]:
+    found: list[_Offer] = []
+    for giver, replicas in stock.healthy.items():
+        healthy = tuple(each for each in replicas if each.node_id not in used)
+        if len(healthy) < _SPARED:
             continue
-        spare = (each for each in healthy if each.node_id not in taken and _fits(primary, each))
-        found |= {each.node_id: (each, shard, len(healthy)) for each in spare}
+        for node in healthy:
+            if _fits(primary, node):
+                rest = tuple(each for each in healthy if each is not node)
+                found.append(_Offer(node, stock.snapshot.nodes[giver], rest))
     return found
 
 
-def _healthy(snapshot: Snapshot, shard: Shard, lent: Sequence[NodeId] = ()) -> list[Node]:
-    there = (each for each in snapshot.replicas_of(shard) if each.node_id not in lent)
-    return [each for each in there if worth(snapshot, shard, each).healthy is Known.YES]
+def _healthy(snapshot: Snapshot, shard: Shard) -> list[Node]:
+    return [each for each in snapshot.replicas_of(shard) if worth(snapshot, shard, each).healthy is Known.YES]
 
 
-def _borrowed(
-    snapshot: Snapshot, found: Condition, primary: Node, offers: Mapping[NodeId, tuple[Node, Shard, int]]
-) -> Condition:
-    node, shard, healthy = min(offers.values(), key=lambda each: _cost(snapshot, primary, *each))
-    giver = snapshot.nodes[shard.primary_id]
+def _cost(stock: _Stock, primary: Node, offer: _Offer) -> tuple[object, ...]:
+    """The new place first, then what is left behind, then the richest shard."""
+    same_host, same_zone, barred, node_id = stock.rank(primary, offer.node)
+    spoils = bool(stock.hosts) and all(each.host == offer.giver.host for each in offer.rest)
+    return (same_host, same_zone, spoils, barred, -len(offer.rest), node_id)
+
+
+def _borrowed(found: Condition, stock: _Stock, primary: Node, offer: _Offer) -> Condition:
+    node, giver = offer.node, offer.giver
     guards = (Redundant(giver.node_id, without=node.node_id), HeldByOthers(node.node_id))
-    action = replace(_follow(node, primary, guards), loses=losing(snapshot, node))
+    action = replace(_follow(node, primary, guards), loses=losing(stock.snapshot, node))
+    healthy = counted(len(offer.rest) + 1, "healthy replica")
     story = (
-        f"When it is lost, so are its slots. The shard of {called(giver)} has {counted(healthy, 'healthy replica')}: "
-        f"{called(node)} leaves it, throws its copy away, and takes one of the bare shard."
+        f"When it is lost, so are its slots. The shard of {called(giver)} has {healthy}: {called(node)} leaves it, "
+        "throws its copy away, and takes one of the bare shard."
     )
     return replace(
         found,
         nodes=(*found.nodes, node.node_id, giver.node_id),
-        story=story + _near(snapshot, primary, node) + _by_itself(snapshot, found, node),
+        story=story + _near(stock, primary, node) + _by_itself(stock.snapshot, found, node),
         actions=(action,),
     )
-
-
-def _cost(snapshot: Snapshot, primary: Node, node: Node, shard: Shard, healthy: int) -> tuple[object, ...]:
-    """The new place first, then what is left behind, then the richest shard."""
-    same_host, same_zone, barred, node_id = _rank(snapshot, primary, node)
-    giver = snapshot.nodes[shard.primary_id]
-    rest = [each for each in _healthy(snapshot, shard) if each.node_id != node.node_id]
-    hosts = dividing(snapshot, PlaceKind.HOST)
-    spoils = bool(hosts) and all(each.host == giver.host for each in rest)
-    return (same_host, same_zone, spoils, barred, -healthy, node_id)
 
 
 def _by_itself(snapshot: Snapshot, found: Condition, node: Node) -> str:

@@ -6,31 +6,19 @@ look alike from its own side: `connect`. What tells them apart stands on the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from rcfail.change.recover.case import Case, Question
+from rcfail.change.recover.asked import BUFFER, PORT, STATS, TLS, TLS_PORT, role_state, section, setting
+from rcfail.change.recover.case import Case
 from rcfail.change.recover.copying import reached, stream_of
+from rcfail.change.recover.refused_logins import set_login, why_refused
 from rcfail.cluster.dialect import relinks
-from rcfail.cluster.logins import DEFAULT_USER, refusal
 from rcfail.cluster.nouns import Endpoint
-from rcfail.cluster.parse_info import parse_info, whole_number
+from rcfail.cluster.parse_info import whole_number
 from rcfail.cluster.snapshot import Node
 from rcfail.health.wording import counted, duration, redis_cli, size
-
-ROLE = ("ROLE",)
-ACL_LOG = ("ACL", "LOG", "32")
-ERRORS = ("INFO", "errorstats")
-STATS = ("INFO", "stats")
-USER = ("CONFIG", "GET", "masteruser")
-TLS = ("CONFIG", "GET", "tls-replication")
-PORT = ("CONFIG", "GET", "port")
-TLS_PORT = ("CONFIG", "GET", "tls-port")
-BUFFER = ("CONFIG", "GET", "client-output-buffer-limit")
-
-_FRESH_S = 15.0
-"""A replica that is refused tries again every second, so an older line of the ACL log is none of this trouble."""
 
 _LOOP_COPIES = 4
 _LOOP_EVERY_S = 120
@@ -55,112 +43,18 @@ class Cause(NamedTuple):
     remedy: str = ""
 
 
-def questions_about(node: Node, primary: Node) -> Iterator[Question]:
-    """All of them change nothing, and no reply holds a secret: masterauth is not asked for."""
-    if node.endpoint is not None:
-        yield from (Question(node.endpoint, each) for each in (ROLE, USER, TLS))
-    if primary.endpoint is not None:
-        wanted = (ACL_LOG, ERRORS, STATS, USER, PORT, TLS_PORT, BUFFER)
-        yield from (Question(primary.endpoint, each) for each in wanted)
-
-
 def causes(case: Case, node: Node, primary: Node) -> tuple[Cause, ...]:
     """What is known to keep the link down, the surest first; nothing where no cause can be seen."""
     return tuple(_causes(case, node, primary))
 
 
 def _causes(case: Case, node: Node, primary: Node) -> Iterator[Cause]:
-    yield from _login(case, node, primary)
+    if refused := why_refused(case, node, primary):
+        yield Cause(Kind.LOGIN, f"its primary turns it away: {refused}", set_login(case, node, primary))
     yield from _transport(case, node, primary)
     yield from _full(primary)
     yield from _no_copy(case, node, primary)
     yield from _network(case, node, primary)
-
-
-def setting(case: Case, place: Endpoint | None, command: tuple[str, ...]) -> str | None:
-    """One setting as text: the reply is its name and its value. None where the server has none, or does not say."""
-    found = case.reply(place, *command)
-    return str(found[1]) if isinstance(found, tuple) and len(found) == 2 else None
-
-
-def _section(case: Case, place: Endpoint | None, command: tuple[str, ...]) -> Mapping[str, str]:
-    found = case.reply(place, *command)
-    return parse_info(found) if isinstance(found, str) else {}
-
-
-def role_state(case: Case, node: Node) -> str:
-    """How far the replica's own attempt is: connect, connecting, handshake, sync, connected; "" where unknown."""
-    found = case.reply(node.endpoint, *ROLE)
-    return str(found[3]) if isinstance(found, tuple) and len(found) > 3 and found[0] == "slave" else ""
-
-
-# Logins
-
-
-def _login(case: Case, node: Node, primary: Node) -> Iterator[Cause]:
-    why = _why_refused(case, node, primary)
-    if why:
-        yield Cause(Kind.LOGIN, f"its primary turns it away: {why}", _set_login(case, node, primary))
-
-
-def _why_refused(case: Case, node: Node, primary: Node) -> str:
-    """First by what both are set to, then by what the primary logged."""
-    users = primary.view.users if primary.view is not None else None
-    login = node.view.login if node.view is not None else None
-    if login is not None and users is not None and (why := refusal(login, users)):
-        return why
-    user = setting(case, node.endpoint, USER)
-    if users is not None and user and user not in {each.name for each in users}:
-        return f"its masteruser is {user}, and there is no user {user}"
-    return _logged(case, node, primary)
-
-
-def _logged(case: Case, node: Node, primary: Node) -> str:
-    """The ACL log names who was refused, what, and from where (addACLLogEntry, acl.c)."""
-    rows = case.reply(primary.endpoint, *ACL_LOG)
-    for row in rows if isinstance(rows, tuple) else ():
-        said = dict(zip(row[::2], row[1::2], strict=False)) if isinstance(row, tuple) else {}
-        if not _is_of(node, str(said.get("client-info", ""))) or _age_s(said.get("age-seconds")) > _FRESH_S:
-            continue
-        who = said.get("username", DEFAULT_USER)
-        if said.get("reason") == "auth":
-            return f"it logged a refused AUTH of the user {who} from there"
-        return f"it logged that the user {who} may not run {str(said.get('object', '')).upper()}"
-    return ""
-
-
-def _is_of(node: Node, client_info: str) -> bool:
-    """A replication link begins with AUTH, REPLCONF or PSYNC; an operator's own refusal has a library name or a name,
-    and hardly comes from the replica's address."""
-    words = dict(word.partition("=")[::2] for word in client_info.split(" "))
-    hosts = {node.address.host, node.endpoint.host if node.endpoint else ""} - {""}
-    return words.get("addr", "").rpartition(":")[0].strip("[]") in hosts and not words.get("name")
-
-
-def _age_s(text: object) -> float:
-    try:
-        return float(str(text))
-    except ValueError:
-        return float("inf")
-
-
-def _set_login(case: Case, node: Node, primary: Node) -> str:
-    """What the primary itself would log in with fits it mostly, for roles change. No secret stands in it."""
-    users = primary.view.users if primary.view is not None else None
-    default = next((each for each in users or () if each.name == DEFAULT_USER), None)
-    theirs = setting(case, primary.endpoint, USER)
-    user = theirs if theirs is not None else "USER"
-    open_to_all = default is not None and default.enabled and default.open and not user
-    password = "" if open_to_all else "PASSWORD"
-    first = redis_cli(node.endpoint, "CONFIG", "SET", "masteruser", user)
-    second = redis_cli(node.endpoint, "CONFIG", "SET", "masterauth", password)
-    how = "The primary asks for no password"
-    if not open_to_all:
-        how = f"Let it log in as the user {user or DEFAULT_USER}, with the password that the primary takes"
-    return (
-        f"{how}: {first} and {second}, then CONFIG REWRITE. Do so on every node whose login is wrong, for roles "
-        "change: health names them as failover-unprepared."
-    )
 
 
 # TLS
@@ -251,7 +145,7 @@ def _loop(case: Case, primary: Node) -> Iterator[Cause]:
     """Copies that are begun again and again: too slow for a limit that the primary sets."""
     said, uptime_s = stream_of(primary), primary.vitals.server.uptime_s if primary.vitals is not None else None
     cut = whole_number(
-        _section(case, primary.endpoint, STATS).get("client_output_buffer_limit_disconnections", "") or ""
+        section(case, primary.endpoint, STATS).get("client_output_buffer_limit_disconnections", "") or ""
     )
     many = uptime_s and said.sync_full and said.sync_full >= _LOOP_COPIES + len(said.attached)
     if not (many and uptime_s and said.sync_full and uptime_s / said.sync_full < _LOOP_EVERY_S):
@@ -331,10 +225,3 @@ def old_address(node: Node, primary: Node) -> Endpoint | None:
         return None
     same = said.primary_host in (known.address.host, known.address.hostname)
     return None if same else known.address.endpoint
-
-
-def counted_refusals(case: Case, primary: Node) -> str:
-    """What the primary refused since its start, whoever it was: `12 WRONGPASS and 3 NOAUTH`."""
-    counts = _section(case, primary.endpoint, ERRORS)
-    found = ((name, counts.get(f"errorstat_{name}", "")) for name in ("WRONGPASS", "NOAUTH", "NOPERM"))
-    return " and ".join(f"{text.removeprefix('count=')} {name}" for name, text in found if text.startswith("count="))

@@ -6,15 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rcfail.change.recover.action import Action, ActionKind, Send
+from rcfail.change.recover.asked import questions_about, role_state
 from rcfail.change.recover.case import Case, Question
-from rcfail.change.recover.causes import (
-    Cause,
-    Kind,
-    causes,
-    counted_refusals,
-    questions_about,
-    role_state,
-)
+from rcfail.change.recover.causes import Cause, Kind, causes
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.copying import (
     Copied,
@@ -28,6 +22,7 @@ from rcfail.change.recover.copying import (
     within_ms,
 )
 from rcfail.change.recover.expect import Answers, Follows, InSync, Serves
+from rcfail.change.recover.refused_logins import counted_refusals
 from rcfail.cluster.candidacy import never_linked
 from rcfail.cluster.nouns import Endpoint, NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot

@@ -198,6 +198,17 @@ def test_many_slots_are_closed_in_parts() -> None:
     assert len({each.key for each in found.actions}) == 6
 
 
+def test_the_last_slot_of_a_node_that_holds_other_keys_is_not_taken() -> None:
+    """It would become a replica of who took it, and copy from there."""
+    world = opened(World.of(3, 1), 77)
+    world["a"].slots, world["c"].slots = ((77, 77),), ((0, 76), (78, 5460), (10922, 16383))
+    found = the_one(slot_case(world, questions, {"b": {77: 5}}))
+    assert found.actions == ()
+    assert "the 10 keys that it still holds of other slots are thrown away" in found.advice
+    world["a"].info = {"db0": None}
+    assert len(the_one(slot_case(world, questions, {"b": {77: 5}})).actions) == 1
+
+
 def test_a_third_node_with_a_mark_counts_too() -> None:
     world = opened(World.of(3, 1), 77)
     world["c"].open_slots = (f"[77-<-{A}]",)

@@ -23,6 +23,7 @@ from rcfail.change.recover.slots import (
     Unclaimed,
     batches,
     closing,
+    flushed_without,
     holds_text,
     ranges_of,
     setslot,
@@ -208,6 +209,12 @@ def _advice(case: Case, each: Opened, slots: list[int]) -> str:
         return f"See why: {redis_cli(place, 'CLUSTER', 'COUNTKEYSINSLOT', str(slots[0]))}"
     if each.way is Way.REPLICA and not _in_sync(snapshot, each.near):
         return f"It is not in sync with {owner}, so it would not hear of it: rcfail recover {each.near} --dry-run"
+    if each.way is Way.FINISH and flushed_without(snapshot.nodes[each.owner], slots):
+        keys = snapshot.by_observer[each.owner].vitals.storage.keys
+        return (
+            f"Without these slots {owner} owns none and becomes a replica of {near}: the {keys or 'unknown'} keys that "
+            f"it still holds of other slots are thrown away. Save them first (redis-cli --rdb FILE), or give it slots."
+        )
     return _split(case, each, slots) if each.way is Way.SPLIT else ""
 
 

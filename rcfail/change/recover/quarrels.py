@@ -11,6 +11,7 @@ from rcfail.change.recover.expect import Answers, name_of
 from rcfail.change.recover.slots import (
     MOST_AT_ONCE,
     OneOwner,
+    flushed_without,
     holds_text,
     keys_of,
     ranges_of,
@@ -55,7 +56,7 @@ def _quarrel(case: Case, claimants: tuple[NodeId, ...], slots: list[int]) -> Con
     story, advice, actions = _said(case, winner, losers, slots), "", tuple[Action, ...]()
     if not apart:
         actions = (_wait(snapshot, winner, slots),)
-    elif not lost and len(slots) <= MOST_AT_ONCE and all(_knows(snapshot, each, winner) for each in apart):
+    elif not lost and len(slots) <= MOST_AT_ONCE and all(_may_yield(snapshot, each, winner, slots) for each in apart):
         actions = tuple(_yielding(snapshot, each, winner, slots) for each in apart)
     else:
         advice = _advice(snapshot, winner, apart, lost)
@@ -82,6 +83,10 @@ def _knows(snapshot: Snapshot, observer: NodeId, node_id: NodeId) -> bool:
     view = snapshot.by_observer.get(observer)
     said = view.belief(node_id) if view is not None else None
     return said is not None and not said.handshake
+
+
+def _may_yield(snapshot: Snapshot, loser: NodeId, winner: NodeId, slots: list[int]) -> bool:
+    return _knows(snapshot, loser, winner) and not flushed_without(snapshot.nodes[loser], slots)
 
 
 def _epoch(snapshot: Snapshot, node_id: NodeId, slot: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -68,6 +68,14 @@ def question(place: Endpoint, slot: int) -> Question:
 def empty(node: Node) -> bool:
     """It says that it holds no key at all, so nobody has to count them slot by slot."""
     return node.vitals is not None and node.vitals.storage.keys == 0
+
+
+def flushed_without(node: Node, slots: Collection[int]) -> bool:
+    """Whether giving up these slots may throw keys away: a primary without slots turns into a replica of who took the
+    last of them, and copies from there (clusterUpdateSlotsConfigWith, cluster_legacy.c).
+    """
+    own = node.view.own if node.view else None
+    return own is not None and not empty(node) and set(numbers(own.slots)) <= set(slots)
 
 
 def ask_of(nodes: Iterable[Node], slots: Sequence[int]) -> Iterator[Question]:

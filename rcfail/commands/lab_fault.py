@@ -14,6 +14,7 @@ from rcfail.practice.lab import altered, cuts, faults, mending, writes
 from rcfail.practice.lab.damage import Refusal
 from rcfail.practice.lab.restart import Comeback
 from rcfail.practice.lab.restart import restart as restart_node
+from rcfail.practice.lab.restart import restart_all
 from rcfail.render.outcome import Outcome
 
 
@@ -56,7 +57,7 @@ def thaw(name: str, node: str) -> Outcome:
     "restart",
     short_help="Start a killed server, also elsewhere or empty.",
     example="rcfail lab fault restart n1 --wait 30s\nrcfail lab fault restart n1 --new-address\n"
-    "rcfail lab fault restart n1 --wipe",
+    "rcfail lab fault restart n1 --wipe\nrcfail lab fault restart all --new-address",
 )
 @node_argument
 @lab_option
@@ -70,8 +71,12 @@ def restart(name: str, node: str, new_address: bool, new_port: bool, wiped: bool
     Without persistence it comes back empty. A primary that is back before it was failed over then serves an empty
     shard, and its replicas copy that: as real servers do. At a new address it knows its peers from nodes.conf, and
     tells them. A wiped one is met by nobody: its peers go on looking for the node that it was.
+
+    `all` ends every server that runs, and starts all at once: at new addresses none of them finds another one.
     """
     comeback = Comeback(new_host=new_address, new_port=new_port, wiped=wiped)
+    if node == "all":
+        return broken_outcome("lab fault restart", restart_all(lab_register(), name, wait_s, comeback=comeback))
     return broken_outcome("lab fault restart", restart_node(lab_register(), name, node, wait_s, comeback=comeback))
 
 

@@ -17,7 +17,7 @@ from rcfail.practice.lab.damage import CutKind
 from rcfail.practice.lab.faults import Broken, broken, command, opened, state
 from rcfail.practice.lab.form import await_answer, identity
 from rcfail.practice.lab.names import write_hosts
-from rcfail.practice.lab.processes import ProcessState
+from rcfail.practice.lab.processes import ProcessState, end
 from rcfail.practice.lab.register import NOBODY_YET, LabEntry, NodeEntry, Register
 from rcfail.practice.lab.talk import Talk, talk_to
 from rcfail.practice.lab.up import start_node
@@ -25,6 +25,7 @@ from rcfail.practice.lab.wish import option_of
 from rcfail.practice.lab.writes import without_write_stops
 
 _ANSWER_WITHIN_S = 15.0
+_SIGNAL_WITHIN_S = 5.0
 _HEARD_WITHIN_S = 5.0
 _POLL_S = 0.02
 _HOST_OPTIONS = ("bind", "bind-source-addr", "cluster-announce-ip")
@@ -83,6 +84,38 @@ def restart(
     return broken(entry, "restart", back, effect)
 
 
+def restart_all(
+    register: Register, name: str, wait_s: float | None = None, *, comeback: Comeback = AS_IT_WAS
+) -> Broken:
+    """End every server that runs and start all of them again, at once: as after a power cut, or a rollout of pods.
+
+    With new addresses no node finds another one: what each knows of the others, it knows from its nodes.conf. Nobody
+    gets an address that another one had. Returns when all answer.
+    """
+    with opened(register, name) as entry:
+        if wait_s is not None and comeback.moved:
+            raise UsageFault("at new addresses no node finds another one", "Leave --wait out: rcfail recover helps.")
+        if comeback.wiped:
+            raise UsageFault("all nodes at once are not wiped: nothing would be left", "Take the lab down instead.")
+        _check_hosts(entry, comeback)
+        running = [node.process for node in entry.nodes if node.process and state(node) is not ProcessState.ENDED]
+        end(running, Deadline.after(_SIGNAL_WITHIN_S))
+        before = entry
+        for node in before.nodes:
+            back = _elsewhere(entry, node, comeback, before.nodes) if comeback.moved else node
+            register.write(entry := entry.with_node(back))
+            entry = start_node(_prepare(entry, back, comeback), back, entry.server, register)
+        talk = talk_to(entry)
+        for node in entry.nodes:
+            await_answer(node, talk, Deadline.after(_ANSWER_WITHIN_S))
+        effect = f"all {len(entry.nodes)} nodes answer"
+        effect += ", each at a new address that no other one knows" if comeback.moved else ""
+    if wait_s is not None:
+        for node in entry.nodes:
+            _await_membership(node, talk, wait_s)
+    return broken(entry, "restart", entry.nodes[0], effect)
+
+
 def addressed_conf(text: str, node: NodeEntry, *, tls: bool) -> str:
     """A redis.conf with the address of the node wherever the server reads one. With TLS `port` is the plain one."""
     places = dict.fromkeys(_HOST_OPTIONS, node.host)
@@ -100,14 +133,18 @@ def _check(entry: LabEntry, node: NodeEntry, wait_s: float | None, comeback: Com
         raise UsageFault(
             "an empty node belongs to no cluster, so it never gets into step", "Leave --wait out, or leave --wipe out."
         )
-    if comeback.new_host and entry.octet is None:
-        raise LabFault(f"all nodes of this lab share {node.host}", "Take --new-port, which works here too.")
+    _check_hosts(entry, comeback)
     for port in (node.port, node.bus_port) if not comeback.moved else ():
         if not is_free(node.host, port):
             raise LabFault(
                 f"port {port} on {node.host} is busy: somebody else took it while {node.name} was down",
                 f"See who has it: ss -ltnp 'sport = :{port}'.",
             )
+
+
+def _check_hosts(entry: LabEntry, comeback: Comeback) -> None:
+    if comeback.new_host and entry.octet is None:
+        raise LabFault(f"all nodes of this lab share {entry.nodes[0].host}", "Take --new-port, which works here too.")
 
 
 def _prepare(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> LabEntry:
@@ -139,12 +176,13 @@ def wipe(folder: Path, dump_file: str | None = None) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _elsewhere(entry: LabEntry, node: NodeEntry, comeback: Comeback) -> NodeEntry:
-    """The node at a free address of its lab: the next ones of its host, or the next free port."""
-    taken = {each.host for each in entry.nodes}
+def _elsewhere(entry: LabEntry, node: NodeEntry, comeback: Comeback, others: tuple[NodeEntry, ...] = ()) -> NodeEntry:
+    """The node at a free address of its lab: the next ones of its host, or the next free port. `others` are nodes that
+    were of the lab a moment ago: their addresses are not taken either."""
+    taken = {each.host for each in (*entry.nodes, *others)}
     stem = node.host.rpartition(".")[0]
     hosts = [f"{stem}.{last}" for last in range(2, 255)] if comeback.new_host else [node.host]
-    highest = max(max(each.port, each.plain_port or 0) for each in entry.nodes)
+    highest = max(max(each.port, each.plain_port or 0) for each in (*entry.nodes, *others))
     ports = range(highest + 1, LAST_BUS_PORT - BUS_PORT_DISTANCE + 1) if comeback.new_port else [node.port]
     for host in hosts:
         for port in ports if host not in taken or comeback.new_port else ():

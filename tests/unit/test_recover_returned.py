@@ -117,9 +117,19 @@ def test_one_with_keys_is_the_operators_to_decide() -> None:
 def test_keys_that_its_shard_has_too_are_said_to_be_so() -> None:
     world = returned_world(keys=7)
     world["a"].info["master_repl_offset"] = "4000"
-    assert "nothing that its shard does not have" in the(case(world)).story
+    assert "no write that its shard does not have" in the(case(world)).story
     world["a"].info["master_replid2"], world["a"].info["master_replid"] = OLD_STREAM, "9" * 40
     assert "offsets do not tell" in the(case(world)).story
+
+
+def test_a_restart_renames_the_stream_and_writes_nothing() -> None:
+    world = returned_world(keys=7)
+    world["a"].info |= {"master_replid": "9" * 40, "master_replid2": OLD_STREAM, "second_repl_offset": "4101"}
+    for offset, told in (("4100", "100 B of writes"), ("4400", "offsets do not tell")):
+        world["a"].info["master_repl_offset"] = offset
+        assert told in the(case(world)).story
+    world["a"].info |= {"master_repl_offset": "3000", "second_repl_offset": "3001"}
+    assert "no write that its shard does not have" in the(case(world)).story
 
 
 def test_two_shards_of_one_stream_are_not_chosen_between() -> None:

@@ -119,13 +119,28 @@ def _stream(node: Node) -> str:
 
 
 def _beyond(node: Node, primary: Node) -> str:
-    """What it wrote after its shard went on without it (second_repl_offset is the first byte of the new stream)."""
+    """What it wrote that its shard did not hear of, by the two streams."""
+    since = _written_since(node, primary)
+    if since is None:
+        return "Its stream is its own by now, so offsets do not tell whether the others have all that it holds."
+    told = f"{size(since)} of writes that nobody else has" if since > 0 else "no write that its shard does not have"
+    return f"By these offsets it holds {told}."
+
+
+def _written_since(node: Node, primary: Node) -> int | None:
+    """In bytes, of the stream that both know. A primary that is started from a dump goes on under a new name, and
+    remembers that of the dump (loadDataFromDisk, server.c): then it has written nothing of its own as long as its
+    offset stands where the old stream ended."""
     mine, theirs, held = stream_of(node), stream_of(primary), reached(node)
-    if mine.replid and mine.replid == theirs.replid2 and theirs.second_offset is not None and held is not None:
-        since = held - theirs.second_offset + 1
-        told = f"{size(since)} of writes that nobody else has" if since > 0 else "nothing that its shard does not have"
-        return f"By these offsets it holds {told}."
-    return "Its stream is its own by now, so offsets do not tell whether the others have all that it holds."
+    if held is None:
+        return None
+    restarted = mine.second_offset is not None and held == mine.second_offset - 1
+    stream = mine.replid2 if restarted and mine.replid2.strip("0") else mine.replid
+    if stream and stream == theirs.replid and theirs.primary_offset is not None:
+        return max(0, held - theirs.primary_offset)
+    if stream and stream == theirs.replid2 and theirs.second_offset is not None:
+        return max(0, held - theirs.second_offset + 1)
+    return None
 
 
 def _ways(case: Case, node: Node) -> str:

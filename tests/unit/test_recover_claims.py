@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,6 +252,17 @@ def test_a_dead_node_may_hold_the_keys() -> None:
 def test_a_node_that_does_not_count_may_hold_the_keys(keys: dict[str, dict[int, int | None]]) -> None:
     found = the_one(slot_case(vacant(World.of(3, 1)), questions, keys))
     assert (found.actions, found.nodes) == ((), (B,))
+    assert "--deadline" in found.advice
+
+
+def test_a_node_that_may_not_be_asked_to_count_is_named_with_the_question() -> None:
+    from rcfail.wire.refusals import Refusal, RefusalKind
+
+    case = slot_case(vacant(World.of(3, 1)), questions, {"a": {100: 7}})
+    denied = Refusal(RefusalKind.NOT_PERMITTED, "NOPERM")
+    mine = {asked: denied if asked.place.host == "127.50.2.1" else said for asked, said in case.replies.items()}
+    found = the_one(replace(case, replies=mine))
+    assert found.actions == ()
     assert "redis-cli -h 127.50.2.1 -p 7000 CLUSTER COUNTKEYSINSLOT 100" in found.advice
 
 

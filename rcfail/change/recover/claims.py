@@ -226,6 +226,12 @@ def _undecided(case: Case, fate: Fate, slots: list[int]) -> tuple[str, str]:
     if fate.what is What.UNCOUNTED:
         place = next((view.endpoint for view in snapshot.views if view.observer == fate.who[0]), None)
         count = redis_cli(place, "CLUSTER", "COUNTKEYSINSLOT", str(slots[0]))
+        if case.reply(place, "CLUSTER", "COUNTKEYSINSLOT", str(slots[0])) is None:
+            return (
+                f"{named(snapshot, fate.who)} may hold keys of {short(ranges_of(slots))}, and did not answer in time, "
+                "or these are too many slots to ask everybody about.",
+                f"Run it again with a longer --deadline, or say who shall own them: {flag}",
+            )
         return (
             f"{named(snapshot, fate.who)} may hold keys of {short(ranges)}, and nobody can tell.",
             f"Let it count them, or say who shall own them ({flag}): {count}",

@@ -10,7 +10,7 @@ from rcfail.change.checks import Check
 from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.expect import Answers, judged, name_of, own_word, tables
-from rcfail.cluster.dialect import adds_slot_ranges
+from rcfail.cluster.dialect import adds_slot_ranges, tells_replicas_of_marks
 from rcfail.cluster.marks import marked
 from rcfail.cluster.nouns import Belief, Endpoint, NodeId, Role, SlotRange
 from rcfail.cluster.snapshot import Node, Snapshot
@@ -23,8 +23,8 @@ MOST_AT_ONCE = 256
 HEARD_MS = 60_000
 """A new owner is heard of with its next pings, which reach everybody within half a node timeout."""
 
-_MOST_QUESTIONS = 65_536
-"""Four times the questions that it takes to ask everybody in a cluster of equal shards about one shard."""
+_MOST_QUESTIONS = 131_072
+"""Eight nodes can be asked about all slots, and any number of equal shards about the slots of eight."""
 
 
 def numbers(ranges: Iterable[SlotRange]) -> Iterator[int]:
@@ -225,8 +225,8 @@ class Closed:
         own, name = own_word(snapshot, self.node), name_of(snapshot, self.node)
         if own is None:
             return judged("closed", None, "", f"{name} does not say which slots it has open")
-        below = [view.own for view in snapshot.by_observer.values()]
-        family = [own, *(each for each in below if each and each.primary_id == self.node and each.role is Role.REPLICA)]
+        told = [view.own for view in snapshot.by_observer.values() if tells_replicas_of_marks(view.vitals.server)]
+        family = [own, *(each for each in told if each and each.primary_id == self.node and each.role is Role.REPLICA)]
         held = next(((each.node_id, found) for each in family if (found := marked(each) & set(self.slots))), None)
         if held is None:
             what = short(ranges_of(self.slots))

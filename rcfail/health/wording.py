@@ -128,14 +128,3 @@ def loss(snapshot: Snapshot, node: Node) -> str:
         return "It serves nothing, so no slot is lost with it"
     primary = snapshot.nodes[shard.primary_id]
     return f"The shard of {called(primary)} has one copy of its data less"
-
-
-def on_every_node(snapshot: Snapshot, node: Node, *words: str) -> str:
-    """One command on all nodes at once, asked through another node than this. redis-cli passes over dead ones itself.
-
-    A FORGET has to reach every node before the first of them ends its ban, that is within 60 s.
-    """
-    import shlex
-
-    place = answering(snapshot, node.node_id)
-    return shlex.join(("redis-cli", "--cluster", "call", str(place or "HOST:PORT"), *words))

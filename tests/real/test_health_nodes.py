@@ -148,7 +148,7 @@ def test_a_ghost_after_five_minutes(lab: LabMaker) -> None:
     one.wait(lambda: "node-ghost" in health_of(one).codes, "a ghost", timeout_s=330.0)
     health = health_of(one)
     assert health.codes == {"node-ghost": "warning", "replica-missing": "warning"}
-    assert f"CLUSTER FORGET {dead.node_id}" in about(health, "node-ghost", dead).hint
+    assert f"rcfail recover --forget {dead.endpoint}" in about(health, "node-ghost", dead).hint
 
 
 def ghosts(snapshot: Snapshot) -> list[str]:

@@ -309,7 +309,7 @@ class TestGhost:
         one = only(world.snapshot())
         assert (one.code, one.severity, one.subject.id) == ("node-ghost", Severity.WARNING, node_id("c1"))
         assert "no sign of life for 5 min" in one.evidence
-        assert f"CLUSTER FORGET {node_id('c1')}" in one.hint
+        assert "rcfail recover --forget 127.50." in one.hint
 
     def test_an_observer_restarted_since_counts_from_then_and_the_others_prove_it(self) -> None:
         world = World.of(3, 1)

@@ -19,7 +19,6 @@ from rcfail.health.wording import (
     listing,
     loss,
     named,
-    on_every_node,
     rcfail,
     redis_cli,
     slots_text,
@@ -52,7 +51,7 @@ def _address_gone(snapshot: Snapshot, node: Node) -> Finding:
     flagged = (
         "until a replica takes over" if node.failed_by else "and nobody flags it, so no replica takes over by itself"
     )
-    forget = on_every_node(snapshot, node, "CLUSTER", "FORGET", node.node_id)
+    mend = rcfail("recover", answering(snapshot, node.node_id), node.node_id, "--dry-run")
     return Finding(
         "node-noaddr",
         Severity.CRITICAL if slots else Severity.WARNING,
@@ -61,9 +60,7 @@ def _address_gone(snapshot: Snapshot, node: Node) -> Finding:
         f"Clients that ask for one of {slots_text(slots)} are sent to nobody, {flagged}."
         if slots
         else f"{loss(snapshot, node)}.",
-        _hint_for_owner(snapshot, node)
-        if slots
-        else f"If it was replaced on purpose, let all nodes forget it: {forget}",
+        _hint_for_owner(snapshot, node) if slots else f"See who stands for it now, and let all nodes forget it: {mend}",
         _ALL if slots else None,
     )
 
@@ -117,7 +114,8 @@ def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             of_node(old),
             f"{view.endpoint} is listed as {who(snapshot, old)}, but {_identity(new)} answers there",
             f"{loss(snapshot, old)}: nobody will answer under the old id again.",
-            f"See what the new one knows before anything else: {rcfail('nodes', view.endpoint)}",
+            "See what the new one holds, and whether it can take that place: "
+            + rcfail("recover", answering(snapshot, view.observer), old.node_id, "--dry-run"),
             _ALL if old.slots else None,
         )
     lost = addresses_lost(standings(snapshot))
@@ -133,7 +131,8 @@ def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             "The node is outside of the cluster: what it holds is neither a copy nor served.",
             f"Do not flush it, it may hold the only copy; see what it has: {redis_cli(node.endpoint, 'DBSIZE')}"
             if claimed
-            else f"See what it knows, then bring it in again as a replica: {rcfail('nodes', node.endpoint)}",
+            else "See whose place it can take: "
+            + rcfail("recover", answering(snapshot, node.node_id), "--at", str(node.endpoint), "--dry-run"),
         )
 
 

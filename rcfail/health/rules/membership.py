@@ -10,10 +10,11 @@ from rcfail.health.finding import CLUSTER, Finding, Severity, Subject, SubjectKi
 from rcfail.health.rules.addresses import addresses_lost, changed
 from rcfail.health.standing import Standing, standings, strangers
 from rcfail.health.wording import (
+    answering,
     counted,
     host_and_port,
     named,
-    on_every_node,
+    rcfail,
     redis_cli,
 )
 
@@ -79,8 +80,8 @@ def _hint_for_split(snapshot: Snapshot, differing: frozenset[NodeId], observers:
     silent = [each for each in sorted(differing) if snapshot.nodes[each].view is None]
     if len(differing) == 1 and silent:
         gone = snapshot.nodes[silent[0]]
-        forget = on_every_node(snapshot, gone, "CLUSTER", "FORGET", gone.node_id)
-        return f"If it will not come back, let all nodes forget it within one minute: {forget}"
+        forget = rcfail("recover", answering(snapshot, gone.node_id), "--forget", str(gone.endpoint or gone.node_id))
+        return f"If it will not come back, say so, and all nodes forget it for good: {forget}"
     one = snapshot.nodes[min(observers)]
     other = snapshot.nodes[
         min(differing - set(observers), default=min(_rest(snapshot, observers), default=one.node_id))
@@ -112,7 +113,7 @@ def node_handshake(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
                 met.setdefault(belief.address, set()).update(each.observers)
     views = sum(len(each.observers) for each in snapshot.groups)
     for address, observers in sorted(met.items(), key=lambda item: str(item[0])):
-        bus = f" on its bus port {address.bus_port}" if address.bus_port else ""
+        bus = f" (bus port {address.bus_port})" if address.bus_port else ""
         yield Finding(
             "node-handshake",
             Severity.WARNING,
@@ -120,8 +121,7 @@ def node_handshake(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"{address} is being met by {len(observers)} of {counted(views, 'node')} ({named(snapshot, observers)}), "
             "and is no member",
             "Whoever is there gets no slots, no votes and no replicas.",
-            f"See whether it answers, and let the others reach it{bus}: "
-            f"{redis_cli(snapshot.natmap.reached(address), 'CLUSTER', 'NODES')}",
+            f"See who is there{bus}, and what ends it: {rcfail('recover', answering(snapshot), '--dry-run')}",
         )
 
 

@@ -25,7 +25,6 @@ from rcfail.health.wording import (
     duration,
     loss,
     named,
-    on_every_node,
     rcfail,
     redis_cli,
     tally,
@@ -213,8 +212,8 @@ def node_ghost(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
             f"{duration(dead_for_ms(snapshot, node) or 0)}"
             + (f"; {counted(forgotten, 'node')} forgot it already" if forgotten else ""),
             "Nothing is lost with it, but among the dead the next failure is overlooked, and it rejoins once started.",
-            "If it will not come back, let all nodes forget it within one minute: "
-            + on_every_node(snapshot, node, "CLUSTER", "FORGET", node.node_id),
+            "If it will not come back, say so, and all nodes forget it for good: "
+            + rcfail("recover", answering(snapshot, node.node_id), "--forget", str(node.endpoint or node.node_id)),
         )
 
 

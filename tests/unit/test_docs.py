@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rcfail.change.recover.condition import ConditionCode
 from rcfail.commands.table import COMMANDS
 from rcfail.exits import MEANINGS, ExitCode
 from rcfail.health.catalogue import ENTRIES, Entry
@@ -24,6 +25,7 @@ PROCEDURES = (
     "nodes-conf",
     "prometheus",
     "recover",
+    "replace-a-node",
     "reset",
     "rolling",
     "tls",
@@ -64,6 +66,12 @@ def test_the_readme_lists_every_finding() -> None:
 def test_the_readme_lists_every_exit_code() -> None:
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| (.+) \|$", README, re.M)
     assert rows == [(str(code.value), code.name, MEANINGS[code]) for code in ExitCode]
+
+
+def test_the_readme_lists_every_condition_that_a_recovery_knows() -> None:
+    section = README.partition("\n## Bringing nodes back\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", section, re.M)
+    assert [name for name, _, _ in rows] == [each.value for each in ConditionCode]
 
 
 def test_the_readme_names_no_command_that_does_not_exist() -> None:

@@ -101,6 +101,8 @@ def _to_forget(case: Case, node: Node, *, last: bool) -> Condition:
 def _remarks(snapshot: Snapshot, node: Node) -> Iterator[str]:
     """What would bring it back, a sentence each."""
     down = [each.node_id for each in snapshot.nodes.values() if each.view is None and each.node_id != node.node_id]
+    if node.address.endpoint is None:
+        yield "If an empty node was started in its place, name it first with --at HOST:PORT, and it is taken in."
     if down:
         yield (
             f"{named(snapshot, down)} {'does' if len(down) == 1 else 'do'} not answer and may tell the others of it "

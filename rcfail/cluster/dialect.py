@@ -153,6 +153,13 @@ def ban_is_configured(server: Server) -> bool:
     return server.flavour is Flavour.VALKEY and server.version >= (8, 0)
 
 
+def passes_deletions_on(server: Server) -> bool:
+    """Whether a node that forgets another one tells the rest to forget it too: Redis and Valkey from 7.2 on
+    (CLUSTERMSG_EXT_TYPE_FORGOTTEN_NODE, cluster_legacy.c).
+    """
+    return server.flavour is Flavour.VALKEY or server.version >= (7, 2)
+
+
 def comes_back_running(server: Server) -> bool:
     """Whether a forgotten node whose process still runs introduces itself again when its ban is over.
 

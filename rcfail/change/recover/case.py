@@ -28,7 +28,8 @@ class Decisions:
 
     `forget` are nodes that will never come back. `owners` are who shall own slots of which nobody can tell it.
     `fenced` are voters of which a human says that they are stopped. `start_cmd` starts a node that is down; `wait`
-    follows one that comes by itself, for `within_s`.
+    follows one that comes by itself, for `within_s`. `since_unix_ms` is when this run first looked, 0 where that is
+    now: what was so then lasts at least that long.
     """
 
     wait: bool = False
@@ -38,6 +39,7 @@ class Decisions:
     owners: tuple[tuple[SlotRange, NodeId], ...] = ()
     fenced: frozenset[NodeId] = frozenset()
     given: frozenset[Override] = frozenset()
+    since_unix_ms: int = 0
 
 
 NO_DECISIONS = Decisions()

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rcfail.change.recover import (
+    addresses,
+    apart,
     bare,
     claims,
     down,
+    forgotten,
     ghosts,
     handshakes,
     links,
@@ -19,7 +22,7 @@ from rcfail.change.recover import (
     returned,
 )
 from rcfail.change.recover.case import Case, Question
-from rcfail.change.recover.condition import Condition
+from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.cluster.nouns import NodeId
 
 
@@ -38,6 +41,8 @@ class Planner(NamedTuple):
 
 # First who can hear whom, then who owns what, then who follows whom; who is forgotten comes last.
 PLANNERS: tuple[Planner, ...] = (
+    Planner(apart.conditions, apart.questions),
+    Planner(addresses.conditions, addresses.questions),
     Planner(down.conditions),
     Planner(lost.conditions),
     Planner(claims.conditions, claims.questions),
@@ -49,6 +54,7 @@ PLANNERS: tuple[Planner, ...] = (
     Planner(bare.conditions),
     Planner(handshakes.conditions, handshakes.questions),
     Planner(ghosts.conditions, ghosts.questions),
+    Planner(forgotten.conditions, forgotten.questions),
 )
 
 
@@ -67,6 +73,8 @@ def _conditions(case: Case, planners: tuple[Planner, ...]) -> Iterator[Condition
     for planner in planners:
         found = tuple(planner.conditions(case, taken))
         taken |= {each.nodes[0] for each in found if each.nodes}
+        # What they lack follows from that, as far as anybody can tell: they are judged anew once they hear each other.
+        taken |= {node for each in found if each.code is ConditionCode.NODES_APART for node in each.nodes}
         yield from found
 
 

@@ -1,0 +1,78 @@
+"""Real clusters whose nodes came back at other addresses, or forgot one of them: met again, with every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rcfail.practice.lab.register import NodeEntry
+from rcfail.practice.lab.restart import Comeback, restart_all
+from rcfail.practice.lab.wish import Persistence
+from tests.real.conftest import LabMaker
+from tests.real.mended import FILLED, changes, codes, fill, keys_on, killed_after_send, nothing_left, planned, steps
+from tests.real.operators import Operator, leads
+from tests.real.servers import RunningLab
+from tests.real.verdicts import health_of
+
+every_server = pytest.mark.every_server
+OK, UNKNOWN, REFUSED = 0, 3, 10
+WAIT_S = 60.0
+MOVED = Comeback(new_host=True)
+
+
+def places(lab: RunningLab, *nodes: NodeEntry | str) -> list[str]:
+    """`--at` for each of them."""
+    return [word for node in nodes or lab.nodes for word in ("--at", str(lab.node(node).endpoint))]
+
+
+def without_announced_ip(lab: RunningLab) -> None:
+    """As a container is configured: nodes tell nobody where they are, and learn it from others."""
+    for node in lab.nodes:
+        conf = Path(node.folder) / "redis.conf"
+        rows = [row for row in conf.read_text().splitlines() if not row.startswith("cluster-announce-ip")]
+        conf.write_text("\n".join(rows) + "\n")
+
+
+def scattered(lab: RunningLab) -> None:
+    """All nodes at new addresses at once, and each has noticed that the others are gone."""
+    restart_all(lab.register, lab.name, comeback=MOVED)
+    lab.wait(
+        lambda: all(lab.belief(a, b).flagged for a in lab.nodes for b in lab.nodes if a.name != b.name),
+        "every node to miss every other one",
+        WAIT_S,
+    )
+
+
+def well(lab: RunningLab) -> bool:
+    """Every node lists every node where it is, itself too, and suspects none."""
+    for observer in lab.nodes:
+        table = lab.view(observer).by_id
+        for node in lab.nodes:
+            said = table[node.node_id]
+            if said.flagged or said.noaddr or (said.address.host, said.address.port) != (node.host, node.port):
+                return False
+    return len(lab.view("n1").by_id) == len(lab.nodes)
+
+
+@every_server
+def test_all_nodes_at_new_addresses(lab: LabMaker, tmp_path: Path) -> None:
+    """Owners of slots first, so nobody is failed over; then replicas; then whoever is met by no other learns its own
+    address."""
+    one = lab(node_timeout_ms=2000, persistence=Persistence.AOF)
+    operator = Operator(one, tmp_path)
+    for node in one.primaries:
+        fill(one, node)
+    without_announced_ip(one)
+    scattered(one)
+    answer = planned(operator, *places(one))
+    assert (answer.code, steps(answer)) == (OK, ["meet"] * 6), answer.document
+    assert codes(answer)[0] == "nodes-apart"
+    killed_after_send(operator, *places(one))
+    done = operator.ask("recover", *places(one), "--yes")
+    assert done.code == OK, {k: v for k, v in done.data.items() if k in ("left", "stopped", "result")}
+    assert well(one), one.tables()
+    assert [node.name for node in one.nodes if leads(one, node)] == ["n1", "n2", "n3"]
+    assert [keys_on(one, node) for node in one.nodes] == [FILLED] * 6
+    one.wait(lambda: health_of(one).exit_code == OK, "health to be OK", WAIT_S)
+    nothing_left(operator)

@@ -90,7 +90,7 @@ def test_one_that_was_down_tells_the_others_again_and_the_same_words_end_it(lab:
     first = operator.ask(*words, within_s=RUN_S)
     assert (first.code, left(first)) == (INCOMPLETE, {"node-down"}), first.document
     story = next(each["story"] for each in first.data["conditions"] if each["condition"] == "ghost")
-    assert f"({asleep.node_id[:8]}) does not answer and may tell the others of it again" in story
+    assert f"({asleep.node_id[:8]}) answers again, the others may hear of it anew" in story
     living = [each for each in one.nodes if each not in (ghost, asleep)]
     assert not any(one.lists(each, ghost) for each in living), one.tables()
     one.restart(asleep)

@@ -84,6 +84,31 @@ def test_killed_after_each_command_it_goes_on_from_where_the_cluster_stands(
     nothing_left(operator)
 
 
+@pytest.mark.parametrize("path", valkeys()[-1:])
+def test_a_primary_and_a_replica_wiped_at_once_are_one_plan(lab: LabMaker, path: str, tmp_path: Path) -> None:
+    one = lab(hosts=6, node_timeout_ms=2000, conf=SHORT_BAN, server=path)
+    operator, heir, replica = Operator(one, tmp_path), one.replica_of("n1"), one.replica_of("n2")
+    for name in ("n1", "n2"):
+        fill(one, name)
+    one.wait(lambda: keys_on(one, heir) == FILLED, "its replica to hold every key", WAIT_S)
+    one.kill("n1")
+    one.wait(lambda: all(one.belief(each, heir).slots for each in ("n2", "n3")), "its replica to take over", WAIT_S)
+    former = one.node("n1").node_id
+    one.restart("n1", comeback=WIPED)
+    one.kill(replica)
+    one.restart(replica, comeback=WIPED)
+    one.wait(lambda: len(steps(operator.ask("recover", "--dry-run"))) == 2 * len(CHAIN), "both to be named", WAIT_S)
+    plan = planned(operator)
+    assert (plan.code, codes(plan), steps(plan)) == (OK, ["node-replaced"] * 2, CHAIN * 2), plan.document
+    assert set(aims(plan)) == {heir.node_id, one.node("n2").node_id}
+    done = operator.ask("recover", "--yes", within_s=RUN_S)
+    assert done.code == OK, done.document
+    assert not any({former, replica.node_id} & one.view(each).by_id.keys() for each in one.nodes), one.tables()
+    assert health_of(one, "--wait", "60s").exit_code == OK
+    assert all(keys_on(one, each) == FILLED for each in (heir, "n2"))
+    nothing_left(operator)
+
+
 @every_server
 def test_a_wiped_primary_follows_whoever_took_over(lab: LabMaker, tmp_path: Path) -> None:
     """Its id stays a primary without slots for the others: which shard it was of, the tables do not say."""

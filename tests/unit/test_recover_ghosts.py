@@ -173,7 +173,7 @@ def test_who_is_down_may_bring_it_back_and_is_named() -> None:
     nameless(world, "b1")
     world.kill("c1")
     one = the_one(case_of(world))
-    assert f"({C1[:8]}) does not answer and may tell the others of it again" in one.story
+    assert f"({C1[:8]}) answers again, the others may hear of it anew" in one.story
 
 
 @pytest.mark.parametrize(("version", "said"), [("8.2.3", False), ("9.1.2", True)])

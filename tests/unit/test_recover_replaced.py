@@ -18,7 +18,7 @@ from rcfail.cluster.nouns import Endpoint, NodeId
 from rcfail.cluster.observation import Observation, SilenceReason
 from rcfail.wire.replies import Reply
 from tests.unit.test_recover_ghosts import dead, nameless
-from tests.unit.world import Member, World, node_id
+from tests.unit.world import NOW_UNIX_MS, Member, World, node_id
 
 A, B, C, B1, E, F = map(node_id, ("a", "b", "c", "b1", "e", "f"))
 CHAIN = [ActionKind.MEET, ActionKind.REPLICATE, ActionKind.FORGET]
@@ -126,6 +126,26 @@ def test_two_replaced_at_once_are_paired_the_same_before_and_after_the_first_is_
     seen = beside(half, second)
     assert not refusing([met.check(merge(seen))]), "who is outside does not count among those who shall know it"
     assert [each.nodes[:2] for each in planned(case_of(seen))] == [each.nodes[:2] for each in found]
+
+
+def test_whose_place_is_taken_already_comes_last_until_it_is_forgotten() -> None:
+    """The first chain is done but for its last step; what is left of the second keeps its keys."""
+    world = World.of(3, 1)
+    olds = [nameless(world, letter) for letter in ("b1", "c1")]
+    for member in world:
+        for old in olds:
+            line = member.sees[old.node_id]
+            assert line is not None
+            member.sees[old.node_id] = line.replace(str(old.pong_received), str(NOW_UNIX_MS - 60_000))
+    first, second = (newcomer(old.endpoint, node) for old, node in zip(olds, (E, F), strict=True))
+    found = planned(case_of(beside(world, first, second)))
+    first.primary, first.epoch = B, 2
+    first.info |= {"uptime_in_seconds": "30"}
+    half = joined(world, first)
+    (left,) = planned(case_of(beside(half, second)))
+    assert [each.key for each in left.actions] == [each.key for each in found[1].actions]
+    (ghost,) = ghosts.conditions(case_of(beside(half, second)), frozenset())
+    assert [each.key for each in ghost.actions] == [found[0].actions[-1].key]
 
 
 def test_where_the_old_address_is_known_it_says_who_stands_for_whom() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from rcfail.change.recover.case import Case, Question
 from rcfail.cluster.dialect import shards_keep_the_dead
@@ -11,6 +13,8 @@ from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Node, Snapshot
 
 _SHARDS = ("CLUSTER", "SHARDS")
+_SAMPLE = 100
+"""How many views are looked at: a thousand would say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,45 @@ def shard_of(case: Case, old: Node) -> Bereft:
     for leader in _beside(case, old):
         return Bereft(leader)
     return _poorest(snapshot)
+
+
+def ranked(case: Case, lost: Iterable[Node]) -> tuple[Node, ...]:
+    """By id, but last those whose place is taken: a replica of that shard was started after they were last heard of.
+
+    One such replica stands for one of them.
+    """
+    young: Counter[NodeId] = Counter()
+    missing, replaced = [], []
+    for old in sorted(lost, key=lambda node: node.node_id):
+        primary = shard_of(case, old).primary
+        at = primary.node_id if primary is not None else old.node_id
+        if young[at] < _started_since(case.snapshot, primary, old):
+            young[at] += 1
+            replaced.append(old)
+        else:
+            missing.append(old)
+    return (*missing, *replaced)
+
+
+def _started_since(snapshot: Snapshot, primary: Node | None, old: Node) -> int:
+    """How many living replicas of this primary are younger than the last sign of the lost node."""
+    shard = snapshot.shard_of(primary.node_id) if primary is not None else None
+    silent_ms = _silent_ms(snapshot, old)
+    if shard is None or silent_ms is None:
+        return 0
+    ages = (node.vitals.server.uptime_s for node in snapshot.replicas_of(shard) if node.vitals is not None)
+    return sum(1 for age_s in ages if age_s is not None and age_s * 1000 < silent_ms)
+
+
+def _silent_ms(snapshot: Snapshot, old: Node) -> int | None:
+    """Since its last answer to any node that tells; the longest time, as one that was restarted counts anew."""
+    found = []
+    for view in islice(snapshot.by_observer.values(), _SAMPLE):
+        pulse = view.reply.pulse_of(old.node_id) if view.reply is not None else None
+        if pulse is not None and pulse.pong_received_unix_ms:
+            now_ms = view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
+            found.append(now_ms - pulse.pong_received_unix_ms)
+    return max(found, default=None)
 
 
 def _own_successor(snapshot: Snapshot, old: Node) -> Bereft:

@@ -94,24 +94,31 @@ def _to_forget(case: Case, node: Node, *, last: bool) -> Condition:
         if node.node_id in case.decisions.forget
         else "Another node stands where it was, and it owns nothing"
     )
-    told = " ".join((f"{why}: every node that answers is told to forget it.", *_remarks(case.snapshot, node)))
+    told = " ".join((f"{why}: every node that answers is told to forget it.", *_remarks(case, node)))
     return _condition(case, node, told, last=last)
 
 
-def _remarks(snapshot: Snapshot, node: Node) -> Iterator[str]:
+def _remarks(case: Case, node: Node) -> Iterator[str]:
     """What would bring it back, a sentence each."""
-    down = [each.node_id for each in snapshot.nodes.values() if each.view is None and each.node_id != node.node_id]
+    snapshot = case.snapshot
     if node.address.endpoint is None:
         yield "If an empty node was started in its place, name it first with --at HOST:PORT, and it is taken in."
-    if down:
-        yield (
-            f"{named(snapshot, down)} {'does' if len(down) == 1 else 'do'} not answer and may tell the others of it "
-            "again after the ban: run this again then."
-        )
+    if down := _may_return(case, node):
+        again = "answers" if len(down) == 1 else "answer"
+        yield f"When {named(snapshot, down)} {again} again, the others may hear of it anew: run this again then."
     if any(comes_back_running(view.vitals.server) for view in snapshot.by_observer.values()):
         yield "Should its process still run somewhere, it introduces itself again after the ban: stop it there."
     if behind := followers(snapshot, node.node_id):
         yield f"{named(snapshot, behind)} cannot forget the primary that it follows, so it has to follow another first."
+
+
+def _may_return(case: Case, node: Node) -> tuple[NodeId, ...]:
+    """Silent nodes that are no ghosts themselves: they are not told, and remember it."""
+    stands, given_up = standings(case.snapshot), case.decisions.forget
+    silent = (each.node_id for each in case.snapshot.nodes.values() if each.view is None)
+    return tuple(
+        each for each in silent if each != node.node_id and each not in given_up and stands[each] not in _NO_WAY_BACK
+    )
 
 
 def _condition(case: Case, node: Node, story: str, *, last: bool) -> Condition:

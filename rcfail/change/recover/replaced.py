@@ -41,8 +41,7 @@ class Pair(NamedTuple):
 
 def questions(case: Case) -> Iterator[Question]:
     """Which shard had lost members that were primaries, and how long a ban lasts."""
-    found = pairs(case)
-    if found:
+    if any(_lost(case)) and any(_fresh(case.snapshot)):
         yield from bereft.questions(case)
         yield from ban.questions(case)
 
@@ -51,8 +50,8 @@ def pairs(case: Case) -> tuple[Pair, ...]:
     """Who was replaced by whom: by the address where that is known, else in the order of their ids.
 
     The nodes take the address away from an id when another one answers there, so soon nobody knows it any more.
-    Fresh nodes hold nothing, so it does not matter which of them stands for which. The order is the same before and
-    after they are met.
+    Fresh nodes hold nothing, so it does not matter which of them stands for which. But the order has to be the same
+    all the way: whose place somebody has taken already, and who is only not forgotten yet, comes last.
     """
     snapshot = case.snapshot
     fresh = {node.node_id: node for node in _fresh(snapshot)}
@@ -61,8 +60,9 @@ def pairs(case: Case) -> tuple[Pair, ...]:
     for old_id, view in replacements(snapshot).items():
         if old_id in lost and view.observer in fresh:
             found.append(Pair(lost.pop(old_id), fresh.pop(view.observer)))
-    rest = (sorted(each.values(), key=lambda node: node.node_id) for each in (lost, fresh))
-    found += [Pair(old, new) for old, new in zip(*rest, strict=False)]
+    if lost and fresh:
+        newcomers = sorted(fresh.values(), key=lambda node: node.node_id)
+        found += [Pair(*each) for each in zip(bereft.ranked(case, lost.values()), newcomers, strict=False)]
     return tuple(sorted(found, key=lambda pair: pair.old.node_id))
 
 

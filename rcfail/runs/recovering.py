@@ -34,6 +34,7 @@ from rcfail.health.wording import listing
 from rcfail.rounds import look_until_settled
 from rcfail.runs.moving import Hands, Orders, Site, at_work
 from rcfail.runs.permitted import permitted
+from rcfail.settings.sections import Wanted
 from rcfail.wire.pool import Pool
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Examined(NamedTuple):
 def examine(site: Site, wish: Wish) -> Examined:
     """Look until two looks agree, ask what the planner wants to know besides, and plan. Raises CannotSee."""
     deadline = Deadline.after(site.settings.limits.deadline_s, site.clock)
-    looked = look_until_settled(site.sight, Thresholds(), site.clock, deadline, site.settings.zones)
+    looked = look_until_settled(
+        site.sight, thresholds_kept(site.settings.wanted), site.clock, deadline, site.settings.zones
+    )
     case = Case(looked.snapshot, looked.findings, wish.decisions)
     case = replace(case, replies=_asked(site, tuple(wish.planner.questions(case)), deadline))
     found = wish.within(tuple(wish.planner.conditions(case, frozenset())))
@@ -98,6 +101,12 @@ def examine(site: Site, wish: Wish) -> Examined:
     return Examined(
         looked.observation, case, tuple(replace(each, advice=fit(each.advice)) for each in found), looked.agreed
     )
+
+
+def thresholds_kept(wanted: Wanted) -> Thresholds:
+    """Who keeps a cluster without replicas on purpose says so in its settings, and none are borrowed for it."""
+    usual = Thresholds()
+    return usual if wanted.min_replicas is None else replace(usual, min_replicas=wanted.min_replicas)
 
 
 def _asked(site: Site, questions: tuple[Question, ...], deadline: Deadline) -> Mapping[Question, Reply]:

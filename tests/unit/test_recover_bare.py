@@ -11,6 +11,8 @@ from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.cluster.nouns import Endpoint
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds
+from rcfail.runs.recovering import thresholds_kept
+from rcfail.settings.sections import Wanted
 from tests.unit.test_recover_misplaced import ghost
 from tests.unit.world import NOW_UNIX_MS, Member, World, node_id
 
@@ -45,6 +47,13 @@ def test_shards_with_replicas_are_no_matter() -> None:
 
 def test_who_wants_no_replicas_gets_none() -> None:
     assert conditions(poor(), wanted=0) == []
+
+
+def test_a_kept_wish_for_no_replicas_holds_for_recover() -> None:
+    snapshot = poor().snapshot()
+    findings = diagnose(snapshot, thresholds_kept(Wanted(min_replicas=0)))
+    assert not list(bare.conditions(Case(snapshot, findings), frozenset()))
+    assert thresholds_kept(Wanted()) == Thresholds()
 
 
 def test_a_rich_shard_lends_one() -> None:

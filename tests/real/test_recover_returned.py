@@ -75,6 +75,9 @@ def test_an_old_primary_whose_successor_owns_more(lab: LabMaker, tmp_path: Path,
     one.wait(lambda: one.belief("n2", new).slots and one.belief("n3", new).slots, "all to know it", WAIT_S)
     for node in (new, "n2", "n3"):
         one.say(node, "CLUSTER", "SETSLOT", 16383, "NODE", new.node_id)
+    # Whoever told n1 of fewer slots would let it follow.
+    told = [each for each in one.nodes if each.name != old.name]
+    one.wait(lambda: all(one.belief(each, new).slot_count == 5462 for each in told), "all to hear of it", WAIT_S)
     one.restart(old)
     one.wait(lambda: one.belief(old, new).slot_count == 5462, "n1 to hear of it", WAIT_S)
     outside(one, old)

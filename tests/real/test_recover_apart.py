@@ -76,3 +76,38 @@ def test_all_nodes_at_new_addresses(lab: LabMaker, tmp_path: Path) -> None:
     assert [keys_on(one, node) for node in one.nodes] == [FILLED] * 6
     one.wait(lambda: health_of(one).exit_code == OK, "health to be OK", WAIT_S)
     nothing_left(operator)
+
+
+@every_server
+def test_a_member_that_was_forgotten_by_one_node(lab: LabMaker, tmp_path: Path) -> None:
+    """From Redis 7.2 on the others are told to forget it too; Valkey 8.1 brings it back when the ban is over."""
+    one = lab(node_timeout_ms=2000)
+    operator, replica = Operator(one, tmp_path), one.replica_of("n1")
+    fill(one, "n1")
+    one.wait(lambda: keys_on(one, replica) == FILLED, "the keys to arrive", WAIT_S)
+    one.say("n2", "CLUSTER", "FORGET", replica.node_id)
+    one.wait(lambda: "node-unknown-to-some" in health_of(one).codes, "health to name it", WAIT_S)
+    answer = planned(operator)
+    assert answer.code == OK, answer.document
+    assert "unknown-to-some" in codes(answer)
+    done = operator.ask("recover", "--yes", within_s=240)
+    assert done.code == OK, done.told
+    assert all(one.lists(node, replica) for node in one.nodes), one.tables()
+    assert keys_on(one, replica) == FILLED
+    one.wait(lambda: health_of(one).exit_code == OK, "health to be OK", WAIT_S)
+    nothing_left(operator)
+
+
+def test_most_members_that_nobody_names(lab: LabMaker, tmp_path: Path) -> None:
+    """One of six is found at a new address: whether the others moved as well or are down cannot be told."""
+    one = lab(node_timeout_ms=2000, persistence=Persistence.AOF)
+    operator = Operator(one, tmp_path)
+    without_announced_ip(one)
+    scattered(one)
+    operator.lab.kill(*one.nodes[1:])
+    before = changes(one)
+    answer = operator.ask("recover", *places(one, "n1"), "--yes")
+    found = answer.data["conditions"][0]
+    assert (answer.code, found["condition"], found["doubt"]) == (UNKNOWN, "nodes-apart", ["node-down"]), answer.document
+    assert "--at HOST:PORT" in found["advice"]
+    assert changes(one) == before

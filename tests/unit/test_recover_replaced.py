@@ -190,6 +190,15 @@ def test_a_chain_is_foreseen_where_another_planner_lets_its_replica_take_over() 
     assert [each.code for each in no] == ["owns-nothing"], "not before the old id owns nothing"
 
 
+def test_which_of_several_replicas_takes_over_is_seen_first() -> None:
+    world = World.of(3, 2)
+    seen = beside(world, newcomer(nameless(world, "b").endpoint))
+    (one,) = planned(case_of(seen), B)
+    assert (one.actions, one.choice) == ((), False)
+    assert "until one of its 2 replicas does" in one.story
+    assert one.advice.startswith("When its slots have another owner")
+
+
 def taken_over(version: str = "8.2.3", replicas: int = 1) -> tuple[World, Observation]:
     """b was lost and b1 promoted: nobody's table says any more of which shard b was."""
     world = World.of(3, replicas)

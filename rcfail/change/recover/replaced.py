@@ -132,6 +132,12 @@ def _replaced(case: Case, pair: Pair, taken: frozenset[NodeId]) -> Condition:
             if goal.primary is None
             else f"Promote its replica first: {rcfail('recover', answering(case.snapshot), old.node_id, '--dry-run')}",
         )
+    if goal.primary is None and old.slots:
+        why = (
+            f"{called(old)} owns {slots_text(old.slots)} until one of its {counted(len(goal.perhaps), 'replica')} does"
+        )
+        again = rcfail("recover", answering(case.snapshot, new.node_id), "--at", str(new.endpoint))
+        return _stuck(case, pair, why, f"When its slots have another owner, bring the new one in: {again}")
     if goal.primary is None:
         return _undecided(case, pair, goal)
     if goal.primary.view is None:
@@ -203,7 +209,8 @@ def _holding(case: Case, pair: Pair) -> Condition:
 def _undecided(case: Case, pair: Pair, goal: Bereft) -> Condition:
     new = pair.new
     shards = listing((called(case.snapshot.nodes[each]) for each in goal.perhaps), 4)
-    rejoin = rcfail("reset", new.endpoint, str(new.endpoint), "--rejoin", "PRIMARY")
+    member = answering(case.snapshot, new.node_id)
+    rejoin = rcfail("reset", member, str(new.endpoint), "--rejoin", "PRIMARY", "-s", str(new.endpoint))
     return _condition(
         case,
         pair,

@@ -9,7 +9,19 @@ from rcfail.cluster.observation import AbsenceKind, Ask, Silence, SilenceReason
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
 from rcfail.health.finding import CLUSTER, Finding, Promise, Severity, Subject, SubjectKind, Thresholds, of_node
 from rcfail.health.standing import Standing, held_for_dead, standings
-from rcfail.health.wording import called, counted, duration, listing, loss, named, rcfail, redis_cli, tally, who
+from rcfail.health.wording import (
+    answering,
+    called,
+    counted,
+    duration,
+    listing,
+    loss,
+    named,
+    rcfail,
+    redis_cli,
+    tally,
+    who,
+)
 
 ESSENTIAL = (Ask.INFO, Ask.CLUSTER_INFO, Ask.CLUSTER_NODES, Ask.CONFIG)
 """Without any of these a verdict would rest on a guess."""
@@ -95,9 +107,14 @@ def _dead(snapshot: Snapshot, node: Node) -> Finding:
         of_node(node),
         f"{who(snapshot, node)}, does not answer us: {why(node)}; {tally(snapshot, node)}",
         f"{loss(snapshot, node)}.",
-        f"Look at the process on {node.host or 'its host'}; then: {redis_cli(node.endpoint, 'CLUSTER', 'INFO')}",
+        f"Look at the process on {node.host or 'its host'}; how it comes back: {_way_back(snapshot, node)}",
         (Promise.SERVING, Promise.REDUNDANT) if node.slots else (Promise.REDUNDANT,),
     )
+
+
+def _way_back(snapshot: Snapshot, node: Node) -> str:
+    place = str(node.endpoint or node.address.endpoint or node.node_id)
+    return rcfail("recover", answering(snapshot, node.node_id), place, "--dry-run")
 
 
 def _unclear(snapshot: Snapshot, node: Node) -> Finding:

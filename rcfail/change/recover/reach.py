@@ -65,13 +65,23 @@ def stale(case: Case, node: Node) -> bool:
     if node.view is None or own is None:
         return False
     place = case.snapshot.natmap.reached(own.address)
-    if place is None or place == node.view.endpoint:
+    if place is None or place == node.view.endpoint or _heard_at(case.snapshot, node.node_id, own.address):
         return False
     if misses(case.snapshot, node.node_id, place):
         return True
     reply = case.reply(place, *_WHO)
     # A node may well answer at two addresses of its own. Where it was not asked, nothing is known.
     return reply is not None and reply != node.node_id
+
+
+def _heard_at(snapshot: Snapshot, node_id: NodeId, address: Address) -> bool:
+    """Another node lists it there and hears it: so it is there, and only this host does not get to it."""
+    said = ((each.observers, each.table.by_id.get(node_id)) for each in snapshot.groups)
+    return any(
+        belief is not None and belief.address.endpoint == address.endpoint and not (belief.flagged or belief.noaddr)
+        for observers, belief in said
+        if set(observers) - {node_id}
+    )
 
 
 def told_to_announce(case: Case, node: Node) -> dict[str, str]:

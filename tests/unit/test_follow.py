@@ -105,6 +105,21 @@ def test_nothing_has_moved_before_it_moves() -> None:
     )
 
 
+def test_a_node_outside_of_the_cluster_hears_of_no_failover() -> None:
+    world, lone = World.of(3, 1), World.of(1, 0)
+    lone["a"].node_id, lone["a"].slots = node_id("9"), ()
+    alone = {node_id("9"): Word(READER.read(lone.nodes_text(lone["a"])).table)}
+    cast = cast_of(world)
+    before = {**cast.before, **alone}
+    promote(world)
+    now = stages(replace(cast, before=before), {**words(world), **alone})
+    assert now.all_see
+    assert now.settled
+    # A member that was told to forget all others meanwhile is none.
+    forgetful = stages(cast, {**words(world), node_id("c"): Word(alone[node_id("9")].table)})
+    assert not forgetful.all_see
+
+
 def test_moved_and_settled_are_told_apart() -> None:
     world = World.of(3, 1)
     cast = cast_of(world)

@@ -127,7 +127,7 @@ def stages(cast: Cast, words: Words) -> Stages:
     step = cast.step
     own = words.get(step.target, NOTHING).belief(step.target)
     claims = own is not None and own.role is Role.PRIMARY and covers(own.slots, step.slots)
-    views = tuple(each for each, word in words.items() if word.table is not None)
+    views = tuple(each for each, word in words.items() if word.table is not None and not _outside(cast, words, each))
     return Stages(
         promoted=own is not None and _owns(own, step),
         epoch=own.config_epoch if own is not None and claims else None,
@@ -139,6 +139,13 @@ def stages(cast: Cast, words: Words) -> Stages:
         siblings={each: _standing(cast, words, each) for each in cast.siblings},
         not_ok=tuple(each for each, word in words.items() if _fell(cast.before.get(each, NOTHING), word)),
     )
+
+
+def _outside(cast: Cast, words: Words, node_id: NodeId) -> bool:
+    """It listed nobody but itself before, and does now: it is of no cluster, and hears of no failover."""
+    said = (cast.before.get(node_id, NOTHING).table, words.get(node_id, NOTHING).table)
+    alone = all(table is not None and table.by_id.keys() <= {node_id} for table in said)
+    return alone and node_id not in (cast.step.target, cast.step.primary)
 
 
 def covers(ranges: Iterable[SlotRange], wanted: Iterable[SlotRange]) -> bool:

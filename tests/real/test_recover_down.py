@@ -236,3 +236,25 @@ def test_whoever_waits_reads_at_which_stage_a_node_stands_and_why(lab: LabMaker,
         one.say(replica, "CONFIG", "SET", name, "")
     assert run.ended() == OK, run.told
     assert one.vitals(replica).replication.link_up
+
+
+@every_server
+def test_a_node_that_loads_is_followed_and_not_started_again(lab: LabMaker, tmp_path: Path) -> None:
+    """While it loads, Redis tells no table, and Valkey tells one."""
+    # It looks at its clients after each 2 MB that it read: some nine seconds of loading.
+    one = lab(node_timeout_ms=2000, conf=("key-load-delay 12000", "rdbcompression no"))
+    operator, starter, replica = Operator(one, tmp_path), Starter(one, tmp_path), one.replica_of("n1")
+    fill(one, "n1", 700, 40_000)
+    one.wait(lambda: keys_on(one, replica) == 700, "the keys to arrive", WAIT_S)
+    one.say(replica, "SAVE")
+    one.kill(replica)
+    failed(one, replica)
+    run = Follower(operator, "--start-cmd", starter.command)
+    run.awaited(one, "loads its data")
+    said = operator.ask("recover", "--start-cmd", starter.command, "--dry-run")
+    assert "start" not in steps(said)
+    assert run.ended() == OK, run.told
+    assert starter.started == [replica.node_id]
+    assert one.vitals(replica).replication.link_up
+    assert keys_on(one, replica) == 700
+    nothing_left(operator)

@@ -73,7 +73,7 @@ def _address_lost_by_some(snapshot: Snapshot, node: Node) -> Finding:
         of_node(node),
         f"{who(snapshot, node)}: {_share_without_address(snapshot, node)}, though it answers us",
         "Who has no address for it exchanges nothing with it, and cannot send clients to it.",
-        f"Introduce it again: {meet}",
+        f"See what mends it: {_mend(answering(snapshot, node.node_id), node)}; or introduce it again: {meet}",
     )
 
 
@@ -101,7 +101,8 @@ def _hint_for_owner(snapshot: Snapshot, node: Node) -> str:
     if not living:
         return f"See who is left, and who answers where it was: {rcfail('nodes', answering(snapshot, node.node_id))}"
     look = redis_cli(living[0].endpoint, "INFO", "replication")
-    return f"See whether its replica holds the data before it is promoted by force: {look}"
+    mend = rcfail("recover", answering(snapshot, node.node_id), node.node_id, "--dry-run")
+    return f"See what mends it: {mend}; and whether its replica holds the data before it is promoted by force: {look}"
 
 
 def node_id_changed(snapshot: Snapshot, _: Thresholds) -> Iterator[Finding]:
@@ -213,10 +214,16 @@ def _announced_in_vain(snapshot: Snapshot, node: Node, empty: Silence, listing_i
         f"{'lists' if listing_it == 1 else 'list'} it at {empty.endpoint}: {reason_of(empty)}",
         "Clients are sent to the address that is listed. Unless they have a way there that we do not have, they do "
         f"not reach {'its slots' if node.slots else 'it, also when it is promoted'}.",
-        f"If clients reach it there and only this host does not, add --natmap {empty.endpoint}={here}; else compare "
-        f"what it announces with where it listens: {redis_cli(here, 'CONFIG', 'GET', 'cluster-announce-*')}",
+        f"If clients reach it there and only this host does not, add --natmap {empty.endpoint}={here}; else see "
+        f"what mends it, {_mend(here, node)}, and compare what it announces with where it listens: "
+        f"{redis_cli(here, 'CONFIG', 'GET', 'cluster-announce-*')}",
         _ALL if grave else (Promise.FAILOVER_READY,),
     )
+
+
+def _mend(place: Endpoint | None, node: Node) -> str:
+    """The dry run that says what ends it."""
+    return rcfail("recover", place, str(node.endpoint or node.node_id), "--dry-run")
 
 
 def addresses_lost(stands: Mapping[NodeId, Standing]) -> list[NodeId]:

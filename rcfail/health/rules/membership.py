@@ -87,11 +87,13 @@ def _hint_for_split(snapshot: Snapshot, differing: frozenset[NodeId], observers:
         min(differing - set(observers), default=min(_rest(snapshot, observers), default=one.node_id))
     ]
     meet = redis_cli(one.endpoint, "CLUSTER", "MEET", *host_and_port(other))
+    mend = f"See what mends it: {rcfail('recover', answering(snapshot, one.node_id), '--dry-run')}"
     if differing == set(observers):
         return (
-            f"If it belongs to the cluster, introduce it again when its ban of a minute is over, else stop it: {meet}"
+            f"{mend}. By hand, if it belongs to the cluster, introduce it again when its ban of a minute is over, else "
+            f"stop it: {meet}"
         )
-    return f"If they belong together, introduce one to the other: {meet}"
+    return f"{mend}. By hand, if they belong together, introduce one to the other: {meet}"
 
 
 def _rest(snapshot: Snapshot, observers: tuple[NodeId, ...]) -> set[NodeId]:

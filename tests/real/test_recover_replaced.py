@@ -122,6 +122,22 @@ def test_a_wiped_primary_follows_whoever_took_over(lab: LabMaker, tmp_path: Path
     assert (plan.code, steps(plan), aims(plan)) == (OK, CHAIN, [heir.node_id]), plan.document
 
 
+def test_an_owner_wiped_before_anybody_took_over_is_one_plan(lab: LabMaker, tmp_path: Path) -> None:
+    """On Redis nobody stands by himself for an owner without an address. The last command need not be waited for."""
+    one = lab(node_timeout_ms=2000)
+    operator, heir = Operator(one, tmp_path), one.replica_of("n1")
+    old = wiped(one, "n1")
+    plan = planned(operator)
+    assert (plan.code, codes(plan)) == (OK, ["owner-without-address", "node-replaced"]), plan.document
+    assert (steps(plan), aims(plan)) == (["failover", *CHAIN], [heir.node_id]), plan.document
+    killed_at(operator, "recover", "--yes", line="sent  FORGET")
+    assert all(one.belief(each, "n1").primary_id == heir.node_id for each in one.nodes), one.tables()
+    assert one.belief(heir, heir).slots == ((0, 5460),)
+    # From Redis 7.2 on one FORGET is passed on.
+    one.wait(lambda: not any(old in one.view(each).by_id for each in one.nodes), "the old id to be forgotten", WAIT_S)
+    nothing_left(operator)
+
+
 @pytest.mark.parametrize("path", valkeys()[-1:])
 def test_a_newcomer_elsewhere_takes_the_place_of_one_that_is_given_up(lab: LabMaker, path: str, tmp_path: Path) -> None:
     one = lab(node_timeout_ms=2000, conf=SHORT_BAN, server=path)

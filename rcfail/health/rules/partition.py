@@ -30,7 +30,8 @@ def partition(snapshot: Snapshot, parts: Division) -> Iterator[Finding]:
         CLUSTER,
         f"{len(parts.sides)} sides hear nothing of each other: {'; '.join(told)}",
         _meaning(snapshot, main, others),
-        "Mend the network between them, client ports and bus ports; what each side serves and will do: "
+        "Mend the network between them, client ports and bus ports, or, if their addresses changed, see "
+        f"{rcfail('recover', answering(snapshot), '--dry-run')}; what each side serves and will do: "
         + rcfail("views", answering(snapshot)),
         None if grave else (Promise.REDUNDANT, Promise.FAILOVER_READY),
     )

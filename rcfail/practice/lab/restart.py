@@ -113,7 +113,7 @@ def restart_all(
     if wait_s is not None:
         for node in entry.nodes:
             _await_membership(node, talk, wait_s)
-    return broken(entry, "restart", entry.nodes[0], effect)
+    return Broken(entry.name, "restart", "all", entry.nodes[0].endpoint, effect)
 
 
 def addressed_conf(text: str, node: NodeEntry, *, tls: bool) -> str:

@@ -18,8 +18,7 @@ from rcfail.change.recover.reach import Together
 from rcfail.change.request import Mode
 from rcfail.cluster.failover_stage import Stage, failover_stage
 from rcfail.cluster.nouns import NodeId
-from rcfail.cluster.snapshot import Node, Shard, Snapshot
-from rcfail.health.standing import Standing, standings
+from rcfail.cluster.snapshot import Known, Node, Shard, Snapshot
 from rcfail.health.wording import answering, called, counted, listing, named, rcfail, redis_cli, slots_text, who
 
 _WRONG = ("self-address-wrong", "address-disputed", "node-duplicate-address")
@@ -33,7 +32,7 @@ def questions(case: Case) -> Iterator[Question]:
 def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
     """First who is listed at, or prints, an address that is none of its; then who has none for some; then owners that
     have none for anybody."""
-    snapshot, stands = case.snapshot, standings(case.snapshot)
+    snapshot = case.snapshot
     met = apart.to_be_met(case)
     for node in snapshot.nodes.values():
         if node.node_id in taken | met:
@@ -41,7 +40,7 @@ def conditions(case: Case, taken: frozenset[NodeId]) -> Iterator[Condition]:
         if node.view is not None and node.view.reply is not None:
             yield from _of_one_that_answers(case, node)
     for node in snapshot.nodes.values():
-        gone = stands[node.node_id] in (Standing.NO_ADDRESS, Standing.REPLACED) and "noaddr" in node.flags
+        gone = node.view is None and node.alive is not Known.YES and "noaddr" in node.flags
         shard = snapshot.shard_of(node.node_id)
         if gone and node.slots and node.node_id not in taken and shard is not None:
             yield _without_address(case, node, shard)

@@ -149,8 +149,7 @@ def _answer(told: Recovery) -> tuple[str, Style, str]:
             return "REFUSED", Style.BAD, f"nothing was sent: {conditions}, and none that rcfail may end by itself now"
     word, style = heading(told.exit_code)
     ended = f"{told.done} of {counted(max(len(told.actions), len(told.runs)), 'step')} done"
-    spared = len(told.actions) - len(told.runs)
-    if spared > 0 and not told.stopped and told.done == len(told.runs):
+    if spared := _spared(told):
         ended += f", {spared} came by itself" if spared == 1 else f", {spared} came by themselves"
     why = f": {told.stopped}" if told.stopped else ""
     left = f"; {counted(len(told.left), 'condition')} left" if told.left else ""
@@ -166,6 +165,13 @@ def _mended(told: Recovery) -> str:
     return total if able == len(told.conditions) else f"{able} of {total}"
 
 
+def _spared(told: Recovery) -> int:
+    """How many steps were planned and became needless: nothing stopped the run, and all that was begun is done."""
+    if told.stopped or told.done != len(told.runs):
+        return 0
+    return max(0, len(told.actions) - len(told.runs))
+
+
 def _runs(told: Recovery, width: int) -> Iterator[Line]:
     for each in told.runs:
         word = each.outcome.value.upper().replace("_", " ")
@@ -176,7 +182,8 @@ def _runs(told: Recovery, width: int) -> Iterator[Line]:
     begun = {each.action.key for each in told.runs}
     for action in told.actions:
         if action.key not in begun and told.exit_code is not ExitCode.OK:
-            lead = line(" " * (_NUMBER + 2), Span("NOT BEGUN", Style.DIM), "  ")
+            word = "BY ITSELF" if _spared(told) else "NOT BEGUN"
+            lead = line(" " * (_NUMBER + 2), Span(word, Style.DIM), "  ")
             yield from wrapped(action.title, width, first=lead, indent=_NUMBER + 2)
 
 

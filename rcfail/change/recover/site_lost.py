@@ -242,8 +242,5 @@ def fencing_words(snapshot: Snapshot, lost: Sequence[NodeId]) -> tuple[str, ...]
         there = [each for each in snapshot.nodes.values() if place and place_of(each, kind) == place]
         if len(lost) > 1 and place and not any(each.view for each in there):
             return ("--confirm-fenced", place)
-    return tuple(
-        word
-        for each in lost
-        for word in ("--confirm-fenced", str(snapshot.nodes[each].endpoint or snapshot.nodes[each].short))
-    )
+    named_so = sorted(str(snapshot.nodes[each].endpoint or snapshot.nodes[each].short) for each in lost)
+    return tuple(word for each in named_so for word in ("--confirm-fenced", each))

@@ -177,3 +177,13 @@ def test_what_failed_first_and_changed_nothing_keeps_its_own_code() -> None:
         assert alone.exit_code is code
     [unseen] = ran(StepOutcome.INDETERMINATE)
     assert replace(PAGES["done"], runs=(*ran(StepOutcome.DONE), unseen)).exit_code is ExitCode.INDETERMINATE
+
+
+def test_a_step_that_became_needless_is_not_called_undone() -> None:
+    told = Recovery(Turn.RAN, SNAPSHOT, (REPLACED, CHOICE), (PASSED,), ran(*D3[:2]), (CHOICE,))
+    page = rows(recovery_page(told, 80))
+    assert "2 of 3 steps done, 1 came by itself" in page
+    assert "BY ITSELF  let all nodes forget c1000000" in page
+    stopped = rows(recovery_page(replace(told, stopped="interrupted"), 80))
+    assert "NOT BEGUN  let all nodes forget c1000000" in stopped
+    assert "by itself" not in stopped

@@ -80,7 +80,10 @@ def test_an_owner_whose_id_is_gone(lab: LabMaker, tmp_path: Path) -> None:
     assert done.code == OK, (done.told, done.data["left"], done.data["stopped"])
     assert leads(one, replica)
     assert keys_on(one, replica) == keys_on(one, "n1") == FILLED
-    one.wait(lambda: health_of(one).exit_code == OK, "health to be OK", WAIT_S)
+    one.say(replica, "CONFIG", "SET", "masteruser", "")
+    health = health_of(one)
+    assert (health.serving, health.redundant) == ("yes", "yes"), health
+    assert not {"node-noaddr", "node-id-changed", "node-unknown-to-some", "replica-missing"} & set(health.codes), health
     nothing_left(operator)
 
 

@@ -12,9 +12,8 @@ from rcfail.commands.options import VerbGroup
 from rcfail.errors import UsageFault
 from rcfail.practice.lab import altered, cuts, faults, mending, writes
 from rcfail.practice.lab.damage import Refusal
-from rcfail.practice.lab.restart import Comeback
+from rcfail.practice.lab.restart import Comeback, restart_all
 from rcfail.practice.lab.restart import restart as restart_node
-from rcfail.practice.lab.restart import restart_all
 from rcfail.render.outcome import Outcome
 
 

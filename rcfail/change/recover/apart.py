@@ -9,13 +9,12 @@ from rcfail.change.recover import reach
 from rcfail.change.recover.action import Action, ActionKind, Expectation
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.expect import Answers, InSync, members
+from rcfail.change.recover.expect import Answers, InSync
+from rcfail.change.recover.groups import groups_of
 from rcfail.change.recover.reach import KnowsItself, Together
-from rcfail.cluster.hearing import DEAF, Hearing, Regard, hearing
-from rcfail.cluster.nouns import Link, NodeId
+from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.cluster.succession import node_timeouts_ms
-from rcfail.health.standing import strangers
 from rcfail.health.wording import called, counted, listing, named, rcfail
 
 _LEAST_MS = 60_000
@@ -56,7 +55,7 @@ def conditions(case: Case, _: frozenset[NodeId]) -> Iterator[Condition]:
     Nothing is said of groups of which one node still knows where another one is: those find each other by themselves,
     or a network parts them.
     """
-    groups = _groups(case)
+    groups = groups_of(case)
     if len(groups) > 1:
         yield _apart(case, groups)
     elif groups and (lost := _nowhere(case, groups[0])):
@@ -65,83 +64,11 @@ def conditions(case: Case, _: frozenset[NodeId]) -> Iterator[Condition]:
 
 def to_be_met(case: Case) -> frozenset[NodeId]:
     """Who gets its right address everywhere by the plan that mends it."""
-    groups = _groups(case)
+    groups = groups_of(case)
     if len(groups) < 2:
         return frozenset()
     plan = _plan(case, groups)
     return frozenset(each for each in plan.all if not reach.fixed(case, case.snapshot.nodes[each]))
-
-
-# Who stands with whom
-
-
-def _groups(case: Case) -> tuple[tuple[NodeId, ...], ...]:
-    """Members that answer, in sets whose nodes hear each other or know where they are; by their first id.
-
-    A group of which no other lists anybody, and that lists nobody of the others, may be another cluster: it is left
-    out, as is a node that knows nobody.
-    """
-    snapshot = case.snapshot
-    alone = {each.node_id for each in strangers(snapshot)}
-    inside = [observer for observer, _ in members(snapshot) if observer not in alone]
-    if not _may_be_apart(snapshot, inside):
-        return (tuple(sorted(inside)),) if inside else ()
-    heard = hearing(snapshot)
-    left, found = sorted(inside), []
-    while left:
-        group, waiting = [left[0]], [left.pop(0)]
-        while waiting:
-            one = waiting.pop()
-            near = [each for each in left if _joined(snapshot, heard, one, each)]
-            left = [each for each in left if each not in near]
-            group += near
-            waiting += near
-        found.append(tuple(sorted(group)))
-    return _acquainted(snapshot, found)
-
-
-def _may_be_apart(snapshot: Snapshot, inside: Sequence[NodeId]) -> bool:
-    return any("noaddr" in snapshot.nodes[each].flags or reach.misplaced(snapshot, each) for each in inside)
-
-
-def _joined(snapshot: Snapshot, heard: Hearing, one: NodeId, other: NodeId) -> bool:
-    return _finds(snapshot, heard, one, other) or _finds(snapshot, heard, other, one)
-
-
-def _finds(snapshot: Snapshot, heard: Hearing, observer: NodeId, node_id: NodeId) -> bool:
-    """It looks for the other where that one answers us; or it hears it, whatever we think of the address."""
-    view = snapshot.by_observer[observer]
-    said = view.belief(node_id)
-    if said is None or said.noaddr or said.handshake:
-        return False
-    if not reach.listed_astray(snapshot, said):
-        return True
-    if heard.of(observer, node_id) in {*DEAF, Regard.UNLISTED} or said.link is Link.DISCONNECTED:
-        return False
-    pulse = view.reply.pulse_of(node_id) if view.reply else None
-    return pulse is None or not pulse.ping_sent_unix_ms
-
-
-def _acquainted(snapshot: Snapshot, groups: list[tuple[NodeId, ...]]) -> tuple[tuple[NodeId, ...], ...]:
-    """Those that list each other, by way of third ones too; the largest set of them."""
-    left = sorted(groups, key=lambda group: (-len(group), group))
-    best: list[tuple[NodeId, ...]] = []
-    while left:
-        camp, waiting = [left[0]], [left.pop(0)]
-        while waiting:
-            one = waiting.pop()
-            near = [each for each in left if _knows(snapshot, one, each) or _knows(snapshot, each, one)]
-            left = [each for each in left if each not in near]
-            camp += near
-            waiting += near
-        if sum(map(len, camp)) > sum(map(len, best)):
-            best = camp
-    return tuple(sorted(best))
-
-
-def _knows(snapshot: Snapshot, group: tuple[NodeId, ...], other: tuple[NodeId, ...]) -> bool:
-    views = (snapshot.by_observer[each] for each in group)
-    return any(view.reply and not view.reply.table.by_id.keys().isdisjoint(other) for view in views)
 
 
 # Who meets whom

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rcfail.cluster.flaws import Flaw, FlawCode, Grade
 from rcfail.cluster.lint_line import ConfLine, conf_lines, line_flaws, shown
-from rcfail.cluster.nouns import Belief, NodeId, Role, SlotRange
+from rcfail.cluster.nouns import SLOT_COUNT, Belief, NodeId, Role
 from rcfail.cluster.parse_conf import NodesConf, parse_conf
 
 
@@ -227,24 +227,15 @@ def _claims(nodes: list[tuple[ConfLine, Belief]]) -> Iterator[Flaw]:
             text = f"its config epoch {belief.config_epoch} is also that of the owner in line {other}"
             yield _of(line, FlawCode.EPOCH_EQUAL, text)
         epochs.setdefault(belief.config_epoch, line)
-    for at, (line, belief) in enumerate(owners):
-        for first, its in owners[:at]:
-            if both := overlap(belief.slots, its.slots):
-                text = f"slot {both[0][0]} is claimed here and in line {first.number}"
-                yield _of(line, FlawCode.SLOTS_TWICE, text, worse=line.myself or first.myself)
-
-
-def overlap(slots: tuple[SlotRange, ...], others: tuple[SlotRange, ...]) -> tuple[SlotRange, ...]:
-    """What both hold."""
-    found = [(max(a, c), min(b, d)) for a, b in slots for c, d in others]
-    return tuple((first, last) for first, last in found if first <= last)
-
-
-def without(slots: tuple[SlotRange, ...], taken: tuple[SlotRange, ...]) -> tuple[SlotRange, ...]:
-    """The slots but for those that are taken."""
-    left = list(slots)
-    for first, last in taken:
-        left = [
-            piece for a, b in left for piece in ((a, min(b, first - 1)), (max(a, last + 1), b)) if piece[0] <= piece[1]
-        ]
-    return tuple(dict.fromkeys(left))
+    holders: list[ConfLine | None] = [None] * SLOT_COUNT
+    for line, belief in owners:
+        told: set[int] = set()
+        for begin, end in belief.slots:
+            for slot in range(begin, end + 1):
+                holder = holders[slot]
+                if holder is None:
+                    holders[slot] = line
+                elif holder.number not in told:
+                    told.add(holder.number)
+                    text = f"slot {slot} is claimed here and in line {holder.number}"
+                    yield _of(line, FlawCode.SLOTS_TWICE, text, worse=line.myself or holder.myself)

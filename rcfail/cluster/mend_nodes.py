@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rcfail.cluster.lint_line import AUX_NAMES, FIELDS, FLAGS, ConfLine, is_aux, shown
-from rcfail.cluster.lint_nodes import Lint, is_named, overlap, shard_of, without
-from rcfail.cluster.nouns import Belief, NodeId, Role, SlotRange
+from rcfail.cluster.lint_nodes import Lint, is_named, shard_of
+from rcfail.cluster.nouns import SLOT_COUNT, Belief, NodeId, Role, SlotRange
 from rcfail.cluster.parse_line import node_id_of
 
 
@@ -164,20 +164,30 @@ def _same_id(kept: _Row) -> str:
 def _disjoint(rows: list[_Row]) -> list[_Row]:
     """Each slot to one: a replica owns none, and of several claims the highest epoch holds, else the first line."""
     order = sorted(range(len(rows)), key=lambda at: (-rows[at].epoch, at))
-    taken: tuple[SlotRange, ...] = ()
+    taken = bytearray(SLOT_COUNT)
     for at in order:
         row = rows[at]
-        slots, why = row.belief.slots, ""
+        slots, why = _free(row.belief.slots, taken), ""
         if row.belief.role is Role.REPLICA and slots:
             slots, why = (), "a replica owns no slots"
-        elif overlap(slots, taken):
-            slots, why = (
-                without(slots, taken),
-                "slots that a line with a higher epoch, or an earlier one, owns are left out",
-            )
-        taken += slots
+        elif slots != row.belief.slots:
+            why = "slots that a line with a higher epoch, or an earlier one, owns are left out"
+        for first, last in slots:
+            taken[first : last + 1] = b"\1" * (last + 1 - first)
         rows[at] = replace(row, belief=replace(row.belief, slots=slots), whys=(*row.whys, *([why] if why else [])))
     return rows
+
+
+def _free(ranges: tuple[SlotRange, ...], taken: bytearray) -> tuple[SlotRange, ...]:
+    """Those of the slots that nobody has taken."""
+    found: list[SlotRange] = []
+    for first, last in ranges:
+        begin = taken.find(0, first, last + 1)
+        while begin >= 0:
+            end = taken.find(1, begin, last + 1)
+            found.append((begin, (end if end >= 0 else last + 1) - 1))
+            begin = taken.find(0, end, last + 1) if end >= 0 else -1
+    return tuple(found)
 
 
 def _dressed(row: _Row) -> _Row:

@@ -158,8 +158,9 @@ def test_what_serves_or_holds_keys_is_not_reset(lab: LabMaker, tmp_path: Path) -
         one.say(node, "CLUSTER", "DELSLOTS", *range(5461))
     one.wait(lambda: not any(one.belief(each, owner).slots for each in one.nodes), "n1 to own nothing", WAIT_S)
     if keys_on(one, owner):  # from Valkey 8.1 on DELSLOTS takes the keys along
-        answer = refused(operator, place(owner), "--hard", "--yes")
-        assert answer.code == REFUSED
+        answer = operator.ask("reset", place(owner), "--hard", "--yes")
+        assert (answer.code, keys_on(one, owner)) == (REFUSED, FILLED)
+        assert own(one, owner).node_id == owner.node_id
         assert f"holds {FILLED} keys" in answer.data["conditions"][0]["story"]
 
 

@@ -125,7 +125,10 @@ MEANINGS: dict[FlawCode, Meaning] = {
     ),
     FlawCode.MYSELF_FAILED: Meaning(Grade.WARNING, "It starts, and holds itself for failed.", _REPAIR),
     FlawCode.ID_TWICE: Meaning(
-        Grade.CRITICAL, "Valkey 9.1 refuses the file and ends; others let the later line overwrite the first.", _REPAIR
+        Grade.CRITICAL,
+        "Valkey 9.1 refuses the file and ends, unless a replica of that node stands above; others let the later line "
+        "overwrite the first.",
+        _REPAIR,
     ),
     FlawCode.ADDRESS_UNREADABLE: Meaning(
         Grade.CRITICAL, "It refuses the file and ends; from a later comma on, before 7.2 it does not.", _REPAIR

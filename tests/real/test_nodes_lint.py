@@ -118,9 +118,10 @@ def test_what_a_server_starts_with_is_told_and_repaired_too(lab: LabMaker, tmp_p
     one = lab(node_timeout_ms=2000)
     operator, node = Operator(one, tmp_path), one.node("n4")
     path = conf_of(node)
+    whole = path.read_bytes().splitlines(keepends=True)
     for code, broken in STARTED.items():
         one.kill(node)
-        path.write_bytes(broken(path.read_bytes().splitlines(keepends=True)))
+        path.write_bytes(broken(whole))
         answer = judged(operator, path, "--repair")
         assert code in codes(answer)
         assert answer.code == (CRITICAL if code in ("vars-missing", "nul-bytes") else WARNING)
@@ -168,8 +169,8 @@ def test_ids_twice_and_shards_that_differ(lab: LabMaker, tmp_path: Path) -> None
     path = conf_of(node)
     one.kill(node)
     lines = path.read_bytes().splitlines(keepends=True)
-    at = other_at(lines)
-    broken = [*lines[:-1], lines[at], lines[-1]]
+    other = next(line for line in lines if b" slave " in line)  # its own says myself,slave
+    broken = [*lines[:-1], other, lines[-1]]
     own, shard = own_at(broken), b"shard-id="
     where = broken[own].find(shard)
     if where > 0:

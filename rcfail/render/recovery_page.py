@@ -139,7 +139,8 @@ def _answer(told: Recovery) -> tuple[str, Style, str]:
             return "DONE", Style.GOOD, f"nothing to {told.what}"
         case Turn.ALLOWED:
             style = Style.GOOD if all(each.actions for each in told.conditions) else Style.WARN
-            return "ALLOWED", style, f"{actions} would mend {_mended(told)}; this was a dry run: nothing was sent"
+            goal = f"mend {_mended(told)}" if told.what == "recover" else "do it"
+            return "ALLOWED", style, f"{actions} would {goal}; this was a dry run: nothing was sent"
         case Turn.REFUSED if told.exit_code is ExitCode.UNKNOWN:
             return "UNKNOWN", Style.BAD, f"nothing was sent: {conditions}, and what it is cannot be told from here"
         case Turn.REFUSED if refusing(told.checks):

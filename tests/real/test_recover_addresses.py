@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rcfail.cluster.vitals import Flavour
 from rcfail.practice.lab.restart import Comeback
 from rcfail.practice.lab.wish import Persistence
@@ -53,6 +55,7 @@ def test_a_node_that_prints_its_old_address(lab: LabMaker, tmp_path: Path) -> No
     nothing_left(operator)
 
 
+@pytest.mark.long
 @every_server
 def test_an_owner_whose_id_is_gone(lab: LabMaker, tmp_path: Path) -> None:
     """Its nodes.conf is lost: on Redis nobody flags it and nobody takes over; its replica holds all keys.

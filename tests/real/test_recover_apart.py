@@ -78,6 +78,7 @@ def test_all_nodes_at_new_addresses(lab: LabMaker, tmp_path: Path) -> None:
     nothing_left(operator)
 
 
+@pytest.mark.long
 @every_server
 def test_a_member_that_was_forgotten_by_one_node(lab: LabMaker, tmp_path: Path) -> None:
     """From Redis 7.2 on the others are told to forget it too; Valkey 8.1 brings it back when the ban is over."""

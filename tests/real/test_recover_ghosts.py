@@ -40,6 +40,7 @@ def forgotten(lab: RunningLab, node: NodeEntry) -> bool:
     return not any(lab.lists(each, node) for each in lab.nodes if each.name != node.name)
 
 
+@pytest.mark.long
 @every_server
 def test_a_node_that_is_given_up_is_forgotten_for_good(lab: LabMaker, tmp_path: Path) -> None:
     one = lab(replicas=2, hosts=3, node_timeout_ms=2000)

@@ -86,6 +86,7 @@ def test_the_link_to_a_primary_that_came_back_empty_stays_down(lab: LabMaker, tm
     assert keys_on(one, replica) == FILLED
 
 
+@pytest.mark.long
 def test_copies_that_never_end(lab: LabMaker, tmp_path: Path) -> None:
     """A slow copy, a small buffer for what is written meanwhile, and somebody who writes all the time."""
     small = ("repl-backlog-size 16kb", "client-output-buffer-limit replica 64kb 0 0", "rdb-key-save-delay 2000")
@@ -107,7 +108,7 @@ def test_copies_that_never_end(lab: LabMaker, tmp_path: Path) -> None:
         named.extend(each for each in told if "connections whose buffer was full" in each["evidence"])
         return bool(named)
 
-    one.wait(seen, "it to be named", WAIT_S)
+    one.wait(seen, "it to be named", 3 * WAIT_S)
     found = named[0]
     assert found["condition"] == "link-down"
     assert "its client-output-buffer-limit for replicas is 64 KB" in found["evidence"]

@@ -54,6 +54,7 @@ def test_a_replica_that_follows_a_replica(lab: LabMaker, tmp_path: Path) -> None
     nothing_left(operator)
 
 
+@pytest.mark.long
 @every_server
 def test_replicas_of_a_ghost(lab: LabMaker, tmp_path: Path) -> None:
     """One holds the data of a shard and follows an id that nobody knows; one follows a spare primary that died."""

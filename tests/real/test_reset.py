@@ -115,6 +115,7 @@ def test_a_hard_reset_and_the_way_back_leave_one_new_id(lab: LabMaker, tmp_path:
         seen.add(new)
 
 
+@pytest.mark.long
 @every_server
 def test_a_node_that_leaves_is_known_to_nobody(lab: LabMaker, tmp_path: Path) -> None:
     """Softly, then hard, and then there is nothing to do."""

@@ -53,8 +53,11 @@ def _causes(case: Case, node: Node, primary: Node) -> Iterator[Cause]:
         yield Cause(Kind.LOGIN, f"its primary turns it away: {refused}", set_login(case, node, primary))
     yield from _transport(case, node, primary)
     yield from _full(primary)
-    yield from _no_copy(case, node, primary)
-    yield from _network(case, node, primary)
+    copies = tuple(_no_copy(case, node, primary))
+    yield from copies
+    # Whose copies are begun is answered there: a handshake is then a moment between two of them.
+    begun = any(each.kind is Kind.COPY for each in copies)
+    yield from () if begun and role_state(case, node) == "handshake" else _network(case, node, primary)
 
 
 # TLS

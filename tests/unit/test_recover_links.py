@@ -249,6 +249,9 @@ def test_copies_that_never_end_are_not_waited_for() -> None:
     assert "has begun 60 full copies in 60 min, and broken 59 connections whose buffer was full" in found.evidence
     assert "256 MB, or 64 MB for 60 s, its repl-timeout 60 s" in found.evidence
     assert "CONFIG SET client-output-buffer-limit 'replica 0 0 0'" in found.advice
+    between = the(case(world, {("ROLE",): ("slave", "127.50.1.1", 7000, "handshake", -1)}, primary))
+    assert "has begun 60 full copies" in between.evidence
+    assert "handshake" not in between.evidence + between.advice, "it is a moment between two copies"
 
 
 def test_some_copies_in_a_long_life_are_no_loop() -> None:

@@ -23,8 +23,8 @@ from rcfail.errors import Refused, UsageFault
 from rcfail.health.wording import called, listing
 from rcfail.pipes import read_file
 from rcfail.render.outcome import Outcome
+from rcfail.runs.examining import Wish
 from rcfail.runs.moving import Site, at_site
-from rcfail.runs.recovering import Wish
 from rcfail.runs.recovering import recover as run_recovery
 from rcfail.settings.sections import Settings
 from rcfail.settings.seeds import BadSeed, parse_seeds

@@ -22,7 +22,7 @@ from rcfail.render.outcome import Outcome
 from rcfail.render.recovery_json import recovery_data
 from rcfail.render.recovery_page import consent_page, recovery_page
 from rcfail.render.write import page_width
-from rcfail.runs.recovering import Ways
+from rcfail.runs.examining import Ways
 from rcfail.settings.sections import SecretKind, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

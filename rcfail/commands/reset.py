@@ -24,8 +24,9 @@ from rcfail.commands.stopping import Stopping
 from rcfail.errors import UsageFault
 from rcfail.health.standing import replacements
 from rcfail.render.outcome import Outcome
+from rcfail.runs.examining import Wish
 from rcfail.runs.moving import at_site
-from rcfail.runs.recovering import Wish, recover
+from rcfail.runs.recovering import recover
 from rcfail.settings.sections import Settings
 from rcfail.settings.seeds import BadSeed, parse_seeds
 

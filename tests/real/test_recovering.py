@@ -24,8 +24,9 @@ from rcfail.errors import Declined
 from rcfail.exits import ExitCode
 from rcfail.health.standing import strangers
 from rcfail.practice.lab.register import NodeEntry
+from rcfail.runs.examining import Ways, Wish
 from rcfail.runs.moving import at_site
-from rcfail.runs.recovering import Ways, Wish, recover
+from rcfail.runs.recovering import recover
 from rcfail.settings.sections import Limits, Settings, Target
 from tests.real.conftest import LabMaker
 from tests.real.servers import RunningLab

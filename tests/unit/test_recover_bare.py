@@ -11,7 +11,7 @@ from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.cluster.nouns import Endpoint
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds
-from rcfail.runs.recovering import thresholds_kept
+from rcfail.runs.examining import thresholds_kept
 from rcfail.settings.sections import Wanted
 from tests.unit.test_recover_misplaced import ghost
 from tests.unit.world import NOW_UNIX_MS, Member, World, node_id

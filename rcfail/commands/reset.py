@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from rcfail.change.recover import resetting
 from rcfail.change.recover.case import Case, Decisions
 from rcfail.change.recover.doctor import Planner
-from rcfail.change.recover.reset_order import Order
+from rcfail.change.recover.reset import resetting
+from rcfail.change.recover.reset.reset_order import Order
 from rcfail.change.target import NotMeant, meant_node
 from rcfail.cluster.lookup import Kind, meanings
 from rcfail.cluster.nouns import NodeId

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rcfail.change.recover import addresses
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.contact import addresses
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import SilenceReason
 from tests.unit.test_recover_apart import case, gone, meets, moved

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rcfail.change.checks import CheckVerdict
-from rcfail.change.recover import addresses, apart, forgotten, reach
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Decisions, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.reach import Together
+from rcfail.change.recover.contact import addresses, apart, forgotten, reach
+from rcfail.change.recover.contact.reach import Together
 from rcfail.cluster.merge import merge
 from rcfail.cluster.natmap import Natmap
 from rcfail.cluster.nouns import Endpoint, NodeId

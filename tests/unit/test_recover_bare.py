@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rcfail.change.checks import refusing
-from rcfail.change.recover import bare
 from rcfail.change.recover.case import Case, Decisions
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.replicas import bare
 from rcfail.cluster.nouns import Endpoint
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Decisions
-from rcfail.change.recover.claims import conditions, questions
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.slots.claims import conditions, questions
 from rcfail.cluster.nouns import NodeId, SlotRange
 from rcfail.cluster.observation import SilenceReason
 from rcfail.errors import RcfailError, Refused, UsageFault

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rcfail.change.checks import CheckVerdict
-from rcfail.change.recover import down
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import NO_DECISIONS, Case, Decisions
-from rcfail.change.recover.comeback import CaughtUp, HeldForDead, Loaded, NoProcess, Placed, Trusted, Up
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.nodes import down
+from rcfail.change.recover.nodes.comeback import CaughtUp, HeldForDead, Loaded, NoProcess, Placed, Trusted, Up
 from rcfail.change.request import Override
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import Absence, AbsenceKind, Ask, SilenceReason

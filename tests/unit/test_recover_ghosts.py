@@ -8,10 +8,10 @@ import pytest
 
 from rcfail.change.checks import CheckVerdict, refusing
 from rcfail.change.recover.action import ActionKind
-from rcfail.change.recover.ban import BAN_MS, SLACK_MS, StaysForgotten, ban_ms
 from rcfail.change.recover.case import Case, Decisions, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.ghosts import conditions, questions
+from rcfail.change.recover.members.ban import BAN_MS, SLACK_MS, StaysForgotten, ban_ms
+from rcfail.change.recover.members.ghosts import conditions, questions
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason

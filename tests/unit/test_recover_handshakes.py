@@ -8,7 +8,7 @@ from rcfail.change.checks import CheckVerdict
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.handshakes import NotMet, conditions, questions
+from rcfail.change.recover.members.handshakes import NotMet, conditions, questions
 from rcfail.cluster.merge import merge
 from rcfail.cluster.nouns import Address, Endpoint, NodeId
 from rcfail.cluster.observation import Observation

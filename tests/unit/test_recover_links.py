@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from rcfail.change.recover import links
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case, Decisions, Question
-from rcfail.change.recover.causes import replica_limit
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.replicas import links
+from rcfail.change.recover.replicas.causes import replica_limit
 from rcfail.cluster.logins import AclUser, PrimaryLogin
 from rcfail.cluster.snapshot import Known
 from rcfail.health.diagnose import diagnose

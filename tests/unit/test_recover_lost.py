@@ -12,8 +12,8 @@ from rcfail.change.checks import CheckVerdict
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Decisions
 from rcfail.change.recover.condition import Condition
-from rcfail.change.recover.heirs import Covered
-from rcfail.change.recover.lost import conditions
+from rcfail.change.recover.shards.heirs import Covered
+from rcfail.change.recover.shards.lost import conditions
 from rcfail.change.request import Mode, Override
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rcfail.change.checks import refusing
-from rcfail.change.recover import misplaced
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.replicas import misplaced
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import SilenceReason
 from tests.unit.world import NOW_UNIX_MS, Member, World, node_id

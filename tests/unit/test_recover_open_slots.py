@@ -10,8 +10,8 @@ from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action
 from rcfail.change.recover.case import Case, Decisions
 from rcfail.change.recover.condition import Condition
-from rcfail.change.recover.open_slots import conditions, questions
-from rcfail.change.recover.slots import MOST_AT_ONCE
+from rcfail.change.recover.slots.open_slots import conditions, questions
+from rcfail.change.recover.slots.slots import MOST_AT_ONCE
 from rcfail.cluster.observation import SilenceReason
 from tests.unit.recovering_world import slot_case
 from tests.unit.world import World, node_id

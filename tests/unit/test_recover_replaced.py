@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rcfail.change.checks import refusing
-from rcfail.change.recover import ghosts
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case, Decisions, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.replaced import conditions, questions
+from rcfail.change.recover.members import ghosts
+from rcfail.change.recover.members.replaced import conditions, questions
 from rcfail.cluster.merge import merge
 from rcfail.cluster.natmap import Natmap
 from rcfail.cluster.nouns import Endpoint, NodeId

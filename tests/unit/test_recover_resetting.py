@@ -10,8 +10,8 @@ from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.reset_order import Order
-from rcfail.change.recover.resetting import conditions
+from rcfail.change.recover.reset.reset_order import Order
+from rcfail.change.recover.reset.resetting import conditions
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
 from tests.unit.world import Member, World, node_id

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rcfail.change.recover import returned
 from rcfail.change.recover.action import ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.doctor import PLANNERS
 from rcfail.change.recover.expect import HoldsNothing, OwnsNothing, Serves
+from rcfail.change.recover.nodes import returned
 from rcfail.cluster.observation import SilenceReason
 from rcfail.health.diagnose import diagnose
 from rcfail.health.finding import Thresholds

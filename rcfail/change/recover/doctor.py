@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from rcfail.change.recover import (
-    addresses,
-    apart,
-    bare,
-    claims,
-    down,
-    forgotten,
-    ghosts,
-    handshakes,
-    links,
-    lost,
-    misplaced,
-    open_slots,
-    replaced,
-    returned,
-)
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.contact import addresses, apart, forgotten
+from rcfail.change.recover.members import ghosts, handshakes, replaced
+from rcfail.change.recover.nodes import down, returned
+from rcfail.change.recover.replicas import bare, links, misplaced
+from rcfail.change.recover.shards import lost
+from rcfail.change.recover.slots import claims, open_slots
 from rcfail.cluster.nouns import NodeId
 
 

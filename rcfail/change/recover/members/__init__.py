@@ -1,0 +1,1 @@
+"""Who belongs to the cluster: replacements, ghosts, handshakes, and how a node is forgotten."""

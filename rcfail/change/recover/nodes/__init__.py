@@ -1,0 +1,1 @@
+"""Nodes that are down, that come back, and old primaries that returned empty."""

@@ -1,0 +1,1 @@
+"""Who copies whom: links and why they are down, misplaced replicas, shards without one."""

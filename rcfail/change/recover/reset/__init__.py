@@ -1,0 +1,1 @@
+"""Nodes that are emptied because the operator says so."""

@@ -1,0 +1,1 @@
+"""Shards without a living owner, and the switch to another data centre."""

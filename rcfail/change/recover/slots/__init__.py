@@ -1,0 +1,1 @@
+"""Who owns which slot: open, disputed, unclaimed and orphaned ones."""

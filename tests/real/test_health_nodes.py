@@ -316,9 +316,14 @@ def test_a_node_that_reaches_the_others_and_that_nobody_reaches(lab: LabMaker) -
     cut = one.replica_of("n1")
     one.cut_bus(cut, one_way=True)
     one.wait(lambda: "bus-unreachable" in health_of(one).codes, "the cut to be seen")
-    health = health_of(one)
-    assert health.codes == {"bus-unreachable": "warning"}
-    assert "none of 5 other nodes suspects it" in about(health, "bus-unreachable", cut).evidence
+
+    def unsuspected() -> bool:
+        """A peer whose own ping is overdue suspects it until the next ping of it arrives."""
+        health = health_of(one)
+        assert health.codes == {"bus-unreachable": "warning"}
+        return "none of 5 other nodes suspects it" in about(health, "bus-unreachable", cut).evidence
+
+    one.wait(unsuspected, "nobody to suspect it")
     one.mend(cut)
     one.wait(lambda: health_of(one).exit_code == OK, "health to be OK again")
 

@@ -42,9 +42,15 @@ def joined(lines: Lines) -> bytes:
     return b"".join(lines)
 
 
+def cut(lines: Lines) -> bytes:
+    """The file ends within the line of another node: without a line of its own it would be nobody."""
+    other, vars_ = lines[other_at(lines)], lines[-1]
+    return joined([each for each in lines if each not in (other, vars_)]) + other[:70]
+
+
 # What every server refuses. Lines end in their newline; the last one is the vars line.
 REFUSED: dict[str, Callable[[Lines], bytes]] = {
-    "line-cut": lambda all_: joined(all_[:-2]) + all_[-2][:70],
+    "line-cut": cut,
     "line-garbage": lambda all_: joined([*all_[:2], b"garbage\n", *all_[2:]]),
     "vars-cut": lambda all_: joined(all_)[:-4],
     "blank-line": lambda all_: joined([*all_[:2], b" \r\n", *all_[2:]]),

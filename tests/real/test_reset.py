@@ -61,9 +61,16 @@ def carried_out(lab: RunningLab) -> dict[str, int]:
 
 
 def pictured(lab: RunningLab) -> list[object]:
-    """Every table as it is told, and how many keys are where."""
+    """Every table as it is told, and how many keys are where; without the state of links, which are tried again and
+    again where a node is dead."""
     living = [node for node in lab.nodes if lab.see(node).nodes is not None]
-    return [(node.name, sorted(each.line for each in lab.view(node).beliefs), keys_on(lab, node)) for node in living]
+    tables = {node.name: sorted([*words[:7], *words[8:]] for words in lines_of(lab, node)) for node in living}
+    return [(node.name, tables[node.name], keys_on(lab, node)) for node in living]
+
+
+def lines_of(lab: RunningLab, node: NodeEntry) -> list[list[str]]:
+    """The words of each line that it tells."""
+    return [each.line.split() for each in lab.view(node).beliefs]
 
 
 def refused(operator: Operator, *words: str) -> Answer:

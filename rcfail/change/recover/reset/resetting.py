@@ -28,7 +28,7 @@ from rcfail.change.recover.expect import (
     tables,
 )
 from rcfail.change.recover.members import ban
-from rcfail.change.recover.members.forgetting import NotFollowed, forgetting
+from rcfail.change.recover.members.forgetting import NotFollowed, Unheard, forgetting
 from rcfail.change.recover.replicas.copying import copies, keys_of, losing, within_ms
 from rcfail.change.recover.reset.reset_objections import objection
 from rcfail.change.recover.reset.reset_order import Emptied, Order, Renewed, Resettable, at
@@ -91,13 +91,13 @@ def _steps(case: Case, order: Order, node: Node) -> Iterator[Action]:
     old = order.gone
     if order.hard and not (done and node.node_id == order.node):
         old = order.node
-    if not done:
+    if not done or (_leaves(order) and _listed(snapshot, node.node_id)):
         yield _reset(case, order, node)
     if order.hard and old is not None and (not done or _listed(snapshot, old)):
+        if done and Unheard(old).check(snapshot).refuses:
+            yield _missed(case, order, old)
         yield forgetting(case, old, last=order.rejoin is None)
     if order.rejoin is None:
-        if not order.hard and done and _listed(snapshot, node.node_id):
-            yield _forgotten(case, order, node)
         return
     yield from _way_back(case, order, node, old, done=done)
 
@@ -111,24 +111,35 @@ def _listing(snapshot: Snapshot, node_id: NodeId) -> list[NodeId]:
     return [observer for observer, view in tables(snapshot) if observer != node_id and view.belief(node_id)]
 
 
+def _leaves(order: Order) -> bool:
+    """With its id, and for good."""
+    return not order.hard and order.rejoin is None
+
+
 def _reset(case: Case, order: Order, node: Node) -> Action:
-    """A soft one that leaves the cluster is forgotten at once: from Valkey 8.1 on the others meet a node again that
-    they know and that does not know them (clusterNodeCronHandleReconnect)."""
+    """Who leaves with its id is forgotten first and reset then: from Valkey 8.1 on the others meet a node again that
+    they know and that does not know them (clusterNodeCronHandleReconnect), and a node that was met again lists them all
+    from then on. Who is banned is met by nobody. Another reset of an empty node loses nothing.
+    """
     word = "HARD" if order.hard else "SOFT"
-    leaves = not order.hard and order.rejoin is None
+    leaves = _leaves(order)
     expects: tuple[Expectation, ...] = (Emptied(node.node_id),)
     if order.hard:
         expects = (Renewed(node.node_id, order.place),)
     elif leaves:
         expects = (Emptied(node.node_id), Alone(node.node_id), Forgotten(node.node_id))
     forgets = _forgets(case.snapshot, node.node_id) if leaves else ()
-    told = f", and let {counted(len(forgets), 'node')} forget it at once" if forgets else ""
+    told = (
+        f"let {counted(len(forgets), 'node')} forget {called(node)}, and reset it"
+        if forgets
+        else f"reset {called(node)}"
+    )
     return Action(
         ActionKind.RESET,
         order.node,
-        f"reset {called(node)}, {'with a new id' if order.hard else 'keeping its id'}{told}",
+        f"{told}, {'with a new id' if order.hard else 'keeping its id'}",
         expects,
-        sends=(Send(node.node_id, place_of(node), ("CLUSTER", "RESET", word)), *forgets),
+        sends=(*forgets, Send(node.node_id, place_of(node), ("CLUSTER", "RESET", word))),
         aims=(word,),
         guards=(
             Answers(node.node_id, order.place),
@@ -141,23 +152,19 @@ def _reset(case: Case, order: Order, node: Node) -> Action:
     )
 
 
+def _missed(case: Case, order: Order, old: NodeId) -> Action:
+    """Right after an interrupted reset: each of the others takes the address off the old id when its next ping there is
+    answered under another one (clusterProcessPacket), and holds it for alive until then."""
+    title = f"wait until nobody holds {name_of(case.snapshot, old)} for alive"
+    return Action(
+        ActionKind.WAIT, order.node, title, (Renewed(old, order.place),), aims=("missed",), within_ms=_RESET_MS
+    )
+
+
 def _forgets(snapshot: Snapshot, node_id: NodeId) -> tuple[Send, ...]:
     views = snapshot.by_observer
     return tuple(
         Send(each, views[each].endpoint, ("CLUSTER", "FORGET", node_id)) for each in _listing(snapshot, node_id)
-    )
-
-
-def _forgotten(case: Case, order: Order, node: Node) -> Action:
-    """The rest of it, where a run was interrupted behind the reset."""
-    sends = _forgets(case.snapshot, node.node_id)
-    return Action(
-        ActionKind.FORGET,
-        order.node,
-        f"let {counted(len(sends), 'node')} forget {called(node)}",
-        (Forgotten(node.node_id), Alone(node.node_id)),
-        sends=sends,
-        guards=(Alone(node.node_id), Emptied(node.node_id), OwnsNothing(node.node_id), NotFollowed(node.node_id)),
     )
 
 

@@ -162,7 +162,10 @@ MEANINGS: dict[FlawCode, Meaning] = {
         Grade.CRITICAL, "It refuses the file and ends; Redis 6.2 takes any word for an id.", _REPAIR
     ),
     FlawCode.PRIMARY_UNKNOWN: Meaning(
-        Grade.WARNING, "It makes a node without address and role of that id, until it hears of it.", _GOSSIP
+        Grade.WARNING,
+        "It makes a node without address and role of that id, until it hears of it; Valkey 9.1 ends then, by a failed "
+        "assertion.",
+        f"On Valkey: {_REPAIR[0].lower()}{_REPAIR[1:]} Else nothing: once it runs, the other nodes tell it.",
     ),
     FlawCode.PRIMARY_MISSING: Meaning(Grade.WARNING, "It starts with a replica that follows nobody.", _WATCH),
     FlawCode.FOLLOWS_REPLICA: Meaning(Grade.WARNING, "It starts so; versions before 7.0.5 may crash on it.", _WATCH),

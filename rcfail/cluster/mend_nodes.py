@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from rcfail.cluster.lint_line import AUX_NAMES, FIELDS, FLAGS, ConfLine, is_aux, shown
 from rcfail.cluster.lint_nodes import Lint, is_named, shard_of
+from rcfail.cluster.mend_primary import lines_for_primaries
 from rcfail.cluster.nouns import SLOT_COUNT, Belief, NodeId, Role, SlotRange
 from rcfail.cluster.parse_line import node_id_of
 
@@ -58,8 +59,9 @@ class _Row:
 
 
 def mend(lint: Lint, self_id: str = "") -> Mended:
-    """Keep every line that says what a server can take, in its order. Owned slots go to the higher epoch; nobody is
-    made up: without a line for the node itself there is no file. `self_id` says which line that is."""
+    """Keep every line that says what a server can take, in its order. Owned slots go to the higher epoch. Nobody is
+    made up but primaries that replicas name: without a line for the node itself there is no file. `self_id` says which
+    line that is."""
     rows, edits = _readable(lint.lines)
     own, why = _own_line([each.line for each in rows], self_id)
     if own is None:
@@ -74,10 +76,16 @@ def mend(lint: Lint, self_id: str = "") -> Mended:
         if after != each.line.raw:
             why = "; ".join(each.whys) or _SPELLING
             edits.append(Edit(Change.CHANGED, each.line.number, shown(each.line.raw), after, why))
+    primaries = lines_for_primaries([each.belief for each in rows], lint.lines)
+    edits += [
+        Edit(Change.ADDED, 0, "", each, "a replica follows it; the rest is learned from the others")
+        for each in primaries
+    ]
     vars_line, vars_edits = _vars(lint, max(each.epoch for each in rows))
     edits += vars_edits
     edits.sort(key=lambda each: each.line_number or 1 << 30)
-    return Mended("".join(f"{row}\n" for row in (*(each.text for each in rows), vars_line)), tuple(edits))
+    texts = (*(each.text for each in rows), *primaries, vars_line)
+    return Mended("".join(f"{text}\n" for text in texts), tuple(edits))
 
 
 def _readable(lines: Iterable[ConfLine]) -> tuple[list[_Row], list[Edit]]:

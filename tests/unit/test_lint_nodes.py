@@ -146,6 +146,32 @@ def test_a_vote_that_is_not_known_was_as_late_as_it_can_be() -> None:
     assert mend(lint(WHOLE[: -len(" lastVoteEpoch 4\n")])).text.endswith("\nvars currentEpoch 6 lastVoteEpoch 6\n")
 
 
+@pytest.mark.parametrize("aux", [True, False])
+def test_the_primary_that_the_node_follows_gets_its_line_back(aux: bool) -> None:
+    """Valkey 9.1 ends at the first word of a primary of which its file had no line."""
+    lines = conf(aux=aux)
+    lines[0] = lines[0].replace("myself,", "")
+    lines[3] = lines[3].replace(" slave ", " myself,slave ")
+    place = lines[0].split(" ")[1].split(",")[0]
+    rest = lines[1:-1]
+    behind = f",,tls-port=0,shard-id={SHARDS[0]}" if aux else ""
+    cut_short = mend(lint(text_of(rest) + lines[0][: 45 + len(place)]))
+    assert f"{A} {place}{behind} master - 0 0 0 disconnected\n" in cut_short.text
+    # Within the port: which one it was cannot be told.
+    for text in (text_of(rest) + lines[0][: 39 + len(place)], text_of([*rest, lines[-1]])):
+        mended = mend(lint(text)).text
+        assert (f"{A} :0@0{behind} master,noaddr - 0 0 0 disconnected\n" in mended) == aux
+        assert place not in mended
+
+
+def test_so_does_the_primary_of_another_replica() -> None:
+    lines = conf()
+    assert (
+        f"{B} :0@0,,tls-port=0,shard-id={SHARDS[1]} master,noaddr - 0 0 0 disconnected\n"
+        in mend(lint(text_of([lines[0], *lines[2:]]))).text
+    )
+
+
 def test_of_two_claims_the_higher_epoch_keeps_the_slot() -> None:
     rows = mend(lint(changed(2, "10923-16383", "10922-16383"))).text.splitlines()
     assert rows[1].endswith(" 5461-10921")

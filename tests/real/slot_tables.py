@@ -82,6 +82,6 @@ def killed_at(operator: Operator, *words: str, line: str) -> list[str]:
             if line in row:
                 process.send_signal(signal.SIGKILL)
                 break
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL, said
+        printed, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, (process.returncode, said, printed)
     return said

@@ -11,6 +11,11 @@ from rcfail.errors import OutOfTime
 
 T = TypeVar("T")
 
+_SLICE_S = 0.5
+"""A signal that comes just before the machine begins to sleep, or while the handler of another one ends, is only noted
+by Python (Modules/timemodule.c, pysleep: it looks for signals after an interrupted sleep, never before one). Ctrl-C
+would be heeded when the whole sleep is over, which may be an hour."""
+
 
 class Clock(Protocol):
     """What rcfail needs to know of time. `monotonic_s` never goes back; `unix_ms` is the wall clock."""
@@ -32,7 +37,11 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        """Sleep so long, and be woken by a signal whose handler raises, at the latest after `_SLICE_S`."""
+        ends_s = time.monotonic() + seconds
+        while (left_s := ends_s - time.monotonic()) > _SLICE_S:
+            time.sleep(_SLICE_S)
+        time.sleep(max(0.0, left_s))
 
 
 SYSTEM_CLOCK = SystemClock()

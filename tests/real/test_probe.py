@@ -148,6 +148,7 @@ def test_a_cold_start_of_one_pod_after_the_other(lab: LabMaker) -> None:
     """As a StatefulSet starts its pods by default: each one only when all before it are ready.
 
     A replica comes before its primary, a primary before the majority: none of them may wait for what comes later.
+    A replica of the last primary to come may be promoted meanwhile, and so two primaries may share a host at the end.
     """
     one = lab()
     one.kill(*one.nodes)
@@ -156,7 +157,8 @@ def test_a_cold_start_of_one_pod_after_the_other(lab: LabMaker) -> None:
         one.restart(name)
         begun.insert(0, name)
         one.wait(lambda: all(is_ready(one, each) for each in begun), f"{begun} to be ready", timeout_s=60.0)
-    one.wait(lambda: health_of(one).exit_code == YES, "the cluster to be well", timeout_s=60.0)
+    by_an_election = ("--ignore", "quorum-on-one-host", "--ignore", "primaries-concentrated")
+    one.wait(lambda: health_of(one, *by_an_election).exit_code == YES, "the cluster to be well", timeout_s=60.0)
 
 
 @every_server

@@ -79,8 +79,9 @@ class Watched:
         return self.ended()
 
     def ended(self) -> int:
-        while self._read(BOUND_S):
-            pass
+        ends_s = time.monotonic() + BOUND_S
+        while self._read(1.0):
+            assert time.monotonic() < ends_s, f"it never ended; it said:\n{self.said}"
         return self.process.wait(BOUND_S)
 
     def hang_up(self) -> None:

@@ -15,53 +15,28 @@ import pytest
 from rcfail.practice.lab.access import DEFAULT_USER, Access
 from rcfail.practice.lab.users import password_of
 from tests.real.conftest import LabMaker
-from tests.real.servers import REPOSITORY, RunningLab, rcfail_command, run_rcfail
+from tests.real.operators import Operator
+from tests.real.servers import REPOSITORY, RunningLab
 from tests.real.test_change_lock import HOLDER
 
 # 6.2 has no statistics of sub-commands, by which it is shown what was sent.
 counting_servers = pytest.mark.every_server(but="redis-6.2")
 
 
-class Operator:
-    """One user on one host: the audit and the local lock are in `state`."""
+def command(lab: RunningLab, target: str, *words: str) -> tuple[str, ...]:
+    return ("failover", lab.node(target).node_id, "--yes", *words)
 
-    def __init__(self, lab: RunningLab, state: Path) -> None:
-        self.lab = lab
-        self.state = state
-        self.audit = state / "rcfail/audit.jsonl"
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**self.lab.environment(), "XDG_STATE_HOME": str(self.state)}
+def failover(operator: Operator, target: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """As pages and not as JSON: what is printed is looked at."""
+    return operator.run(*command(operator.lab, target, *words))
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return run_rcfail(*words, environment=self.environment)
 
-    def failover(self, target: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.run(*self.command(target, *words))
-
-    def command(self, target: str, *words: str) -> tuple[str, ...]:
-        return ("failover", self.lab.node(target).node_id, "--yes", *words)
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            rcfail_command(*words),
-            cwd=REPOSITORY,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(each) for each in self.audit.read_text().splitlines()]
-
-    def last_run(self) -> dict[str, Any]:
-        ran = self.run("history", "-o", "json", "--limit", "1")
-        assert ran.returncode == 0, ran
-        found: dict[str, Any] = json.loads(ran.stdout)["data"]["runs"][-1]
-        return found
+def last_run(operator: Operator) -> dict[str, Any]:
+    ran = operator.run("history", "-o", "json", "--limit", "1")
+    assert ran.returncode == 0, ran
+    found: dict[str, Any] = json.loads(ran.stdout)["data"]["runs"][-1]
+    return found
 
 
 def failovers(lab: RunningLab) -> dict[str, int]:
@@ -101,7 +76,7 @@ def test_two_operators_at_once_send_once(lab: LabMaker, tmp_path: Path, hosts: s
     operators = [Operator(made, tmp_path / "a"), Operator(made, tmp_path / ("b" if apart else "a"))]
     target = made.replica_of("n1").name
     words = ("--expect-primary", made.node("n1").node_id) if apart else ()
-    running = [each.start(*each.command(target, *words)) for each in operators]
+    running = [each.start(*command(made, target, *words)) for each in operators]
     told = [(*each.communicate(timeout=60), each.returncode) for each in running]
     codes = sorted(code for *_, code in told)
     assert codes[0] == 0, told
@@ -118,7 +93,7 @@ def test_who_has_the_lock_is_named(lab: LabMaker, tmp_path: Path, elsewhere: boo
     target = made.replica_of("n1").name
     with another_run(made, tmp_path / "a") as other:
         operator = Operator(made, tmp_path / ("b" if elsewhere else "a"))
-        ran = operator.failover(target)
+        ran = failover(operator, target)
         dry = operator.run("failover", made.node(target).node_id, "--dry-run")
     assert (dry.returncode, f"pid {other.pid}" in dry.stdout) == (10, True), dry
     assert ran.returncode == 14, ran
@@ -133,7 +108,7 @@ def test_a_lock_is_broken_by_name(lab: LabMaker, tmp_path: Path) -> None:
     made = lab()
     target = made.replica_of("n1").name
     with another_run(made, tmp_path / "a") as other:
-        ran = Operator(made, tmp_path / "a").failover(target, "--break-lock")
+        ran = failover(Operator(made, tmp_path / "a"), target, "--break-lock")
         assert ran.returncode == 0, ran
         assert f"pid {other.pid}" in ran.stderr
         assert "put aside" in ran.stderr
@@ -151,18 +126,18 @@ def test_killed_between_the_send_and_the_answer_and_run_again(lab: LabMaker, tmp
     else:
         pytest.fail("it ended before it could be killed, three times")
     made.wait(lambda: is_primary(made, target), "the server goes on without it")
-    past = operator.last_run()
+    past = last_run(operator)
     assert (past["exit_code"], past["running"], past["indeterminate"]) == (None, False, True)
     sent = failovers(made)
     assert sent[target] == 1
 
-    again = operator.failover(target)
+    again = failover(operator, target)
     assert (again.returncode, failovers(made)) == (0, sent), again
     assert "put aside" in again.stderr
     assert past["run"] in again.stderr, "the last line that the dead one wrote"
-    assert operator.last_run()["exit_code"] == 0
+    assert last_run(operator)["exit_code"] == 0
 
-    back = operator.failover(primary)
+    back = failover(operator, primary)
     assert (back.returncode, failovers(made)) == (0, {**sent, primary: 1}), back
     assert "put aside" not in back.stderr
     assert is_primary(made, primary)
@@ -181,23 +156,23 @@ def test_who_names_the_primary_is_not_sent_back_by_a_second_try(lab: LabMaker, t
     heir = made.replica_of(primary).name
     made.wait(lambda: is_primary(made, heir), "the server goes on without it")
     sent = failovers(made)
-    again = operator.failover(primary)
+    again = failover(operator, primary)
     assert (again.returncode, failovers(made)) == (0, sent), again
     assert "it was carried out" in again.stderr
-    once_more = operator.failover(primary)
+    once_more = failover(operator, primary)
     assert (once_more.returncode, is_primary(made, primary)) == (0, True), "asked again, it is a new wish"
 
 
 def killed_after_the_send(operator: Operator, target: str) -> bool:
     """SIGKILL as soon as it says that it has sent. False where it was faster."""
-    with operator.start(*operator.command(target)) as running:
+    with operator.start(*command(operator.lab, target)) as running:
         assert running.stderr is not None
         for line in running.stderr:
             if "requested" in line:
                 break
         running.kill()
     assert [each["line"] for each in operator.lines()].count("before") >= 1
-    return operator.last_run()["exit_code"] is None
+    return last_run(operator)["exit_code"] is None
 
 
 @counting_servers
@@ -206,13 +181,13 @@ def test_without_an_audit_nothing_is_sent(lab: LabMaker, tmp_path: Path) -> None
     target = made.replica_of("n1").name
     operator = Operator(made, tmp_path)
     for words in (("--audit", str(tmp_path)), ("--audit", "/proc/audit.jsonl")):
-        ran = operator.failover(target, *words)
+        ran = failover(operator, target, *words)
         assert ran.returncode == 10, ran
         assert "--audit -" in ran.stdout + ran.stderr
         dry = operator.run("failover", made.node(target).node_id, "--dry-run", *words)
         assert (dry.returncode, "only --audit - lets it pass" in dry.stdout) == (10, True), dry
     assert failovers(made) == {}
-    by_word = operator.failover(target, "--audit", "-")
+    by_word = failover(operator, target, "--audit", "-")
     assert by_word.returncode == 0, by_word
     assert not operator.audit.exists()
     assert failovers(made) == {target: 1}
@@ -223,10 +198,10 @@ def test_what_was_done_is_in_the_history_and_no_password_is(lab: LabMaker, tmp_p
     password = password_of(made.entry, DEFAULT_USER)
     target = made.replica_of("n1")
     operator = Operator(made, tmp_path)
-    ran = operator.failover(target.name, "--reason", f"disks; the password is {password}", "--canary")
+    ran = failover(operator, target.name, "--reason", f"disks; the password is {password}", "--canary")
     assert ran.returncode == 0, ran
     assert operator.audit.stat().st_mode & 0o777 == 0o600
-    past = operator.last_run()
+    past = last_run(operator)
     assert past["reason"].startswith("disks; the password is ")
     assert (past["exit_code"], past["running"], past["indeterminate"]) == (0, False, False)
     assert [(each["node_id"], each["command"], each["reply"]) for each in past["sends"]] == [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rcfail.change.gather import asked
 from rcfail.change.history import Stood, past_elections
+from rcfail.change.preflight.surroundings import stirred
 from rcfail.change.seen import ReplicaConnection, Seen
 from rcfail.clock import Clock, Deadline
 from rcfail.cluster.merge import merge
@@ -71,7 +72,8 @@ def survey(
     ]
     told = _told(snapshot, primaries, door, clock, deadline)
     stood, unread = _stood(audit_path, snapshot.nodes.keys())
-    seen = {each: Seen(snapshot, before, *said, stood, unread) for each, said in told.items()}
+    moved = stirred(before, snapshot) if before is not None else None
+    seen = {each: Seen(snapshot, before, *said, stood, unread, moved) for each, said in told.items()}
     return Survey(snapshot, seen, findings, only, looked.agreed, unread)
 
 

@@ -23,6 +23,7 @@ class Seen:
     `pings_ms` are answers of the primary to PING, None for each that did not come; () where it was not asked.
     `connections` are its replicas' connections, None where it does not tell. `stood` is when nodes of the shard were
     made to stand for election by a send of ours, out of the audit; `stood_unread` is why that cannot be told, or "".
+    `stirred` is what moved between the two looks, for who judges many shards by the same two; None: not compared yet.
     """
 
     snapshot: Snapshot
@@ -31,3 +32,4 @@ class Seen:
     connections: tuple[ReplicaConnection, ...] | None = None
     stood: tuple[Stood, ...] = ()
     stood_unread: str = ""
+    stirred: tuple[str, ...] | None = None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rcfail.cluster.electorate import side_of
-from rcfail.cluster.failover_stage import unanswered_ms
 from rcfail.cluster.nouns import Belief, NodeId, NodeTable, Role, SlotRange
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 
@@ -94,8 +93,9 @@ def _mute(snapshot: Snapshot, target: NodeId) -> frozenset[NodeId]:
     if view is None or view.reply is None:
         return frozenset()
     sent = view.reply.pulses.split(" ")[::2]
-    waiting = (each.node_id for each, at in zip(view.reply.table.beliefs, sent, strict=False) if at != "0")
-    return frozenset(each for each in waiting if (unanswered_ms(view, each) or 0) > ANSWER_MS)
+    before = view.clock_unix_ms - ANSWER_MS
+    beliefs = view.reply.table.beliefs
+    return frozenset(each.node_id for each, at in zip(beliefs, sent, strict=False) if at != "0" and int(at) < before)
 
 
 def _claimed(snapshot: Snapshot, target: NodeId, primary: NodeId) -> Belief | None:

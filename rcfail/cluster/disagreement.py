@@ -158,5 +158,4 @@ class _News:
         if at is None:
             return False
         pong_ms = int(view.reply.pulses.split(" ")[2 * at + 1])
-        now_ms = view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
-        return now_ms - pong_ms <= (view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS)
+        return view.clock_unix_ms - pong_ms <= (view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS)

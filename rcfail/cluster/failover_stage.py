@@ -148,4 +148,4 @@ def unanswered_ms(view: View, node_id: NodeId) -> int | None:
     pulse = view.reply.pulse_of(node_id) if view.reply else None
     if pulse is None or not pulse.ping_sent_unix_ms:
         return None
-    return max(0, (view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms) - pulse.ping_sent_unix_ms)
+    return max(0, view.clock_unix_ms - pulse.ping_sent_unix_ms)

@@ -89,7 +89,7 @@ def _with_heartbeats(snapshot: Snapshot, view: View, own: dict[NodeId, Regard]) 
     for each, regard in own.items():
         if regard is Regard.FAILED and (each not in waiting or _just_started(snapshot, each)):
             own[each] = Regard.STILL_FAILED
-    now_ms = view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
+    now_ms = view.clock_unix_ms
     timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
     for each, ping_ms in waiting.items():
         if each not in own and each != view.observer and ping_ms and now_ms - ping_ms > timeout_ms:

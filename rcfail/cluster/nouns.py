@@ -166,7 +166,8 @@ class NodesReply:
         if belief is None:
             return None
         numbers = self.pulses.split(" ")
-        at = 2 * self.table.beliefs.index(belief)
+        # By identity: `index` would compare a thousand beliefs field by field.
+        at = 2 * next(place for place, each in enumerate(self.table.beliefs) if each is belief)
         return Pulse(int(numbers[at]), int(numbers[at + 1]))
 
 

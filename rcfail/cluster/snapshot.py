@@ -64,6 +64,11 @@ class View:
         """The node's line about itself."""
         return self.belief(self.observer) if self.observer else None
 
+    @property
+    def clock_unix_ms(self) -> int:
+        """What the node's own clock showed when it was asked, or ours where it does not tell."""
+        return self.vitals.server.server_time_unix_ms or self.asked_at_unix_ms
+
 
 @dataclass(frozen=True, slots=True)
 class ViewGroup:

@@ -175,19 +175,14 @@ def _waits(view: View) -> frozenset[NodeId]:
 
 def _in_vain(view: View, belief: Belief, ping_sent_unix_ms: int) -> bool:
     timeout_ms = view.vitals.config.node_timeout_ms or NODE_TIMEOUT_MS
-    return ping_sent_unix_ms > 0 and (belief.flagged or _now_ms(view) - ping_sent_unix_ms > timeout_ms)
+    return ping_sent_unix_ms > 0 and (belief.flagged or view.clock_unix_ms - ping_sent_unix_ms > timeout_ms)
 
 
 def _heartbeat_ms(view: View, node_id: NodeId) -> int | None:
     """How long ago the observer last heard of the node: the oldest unanswered ping, or else the last pong."""
     pulse = _pulse(view, node_id)
     since = pulse.ping_sent_unix_ms or pulse.pong_received_unix_ms
-    return _now_ms(view) - since if since else None
-
-
-def _now_ms(view: View) -> int:
-    """The observer's own clock, where it said what that shows."""
-    return view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
+    return view.clock_unix_ms - since if since else None
 
 
 def _pulse(view: View, node_id: NodeId) -> Pulse:

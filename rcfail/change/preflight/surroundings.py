@@ -15,6 +15,7 @@ from rcfail.cluster.failover_stage import Stage, failover_stage
 from rcfail.cluster.nouns import Belief, NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot, View
 from rcfail.cluster.sync import Sync, sync_of
+from rcfail.cluster.vitals import ClusterState
 from rcfail.health.rules.open_slots import is_running
 from rcfail.health.rules.unprepared import shortcomings
 from rcfail.health.wording import called, counted, listing, size
@@ -84,12 +85,7 @@ def _elections(case: Case) -> Iterator[str]:
             yield f"an election for {called(failed)} is due, and takes the same votes"
     if case.seen.before is None:
         return
-    moved = dict.fromkeys(
-        text
-        for observer, view in case.snapshot.by_observer.items()
-        if (earlier := case.seen.before.by_observer.get(observer)) is not None
-        for text in _moved(earlier, view)
-    )
+    moved = stirred(case.seen.before, case.snapshot) if case.seen.stirred is None else case.seen.stirred
     if moved:
         yield f"between two looks just now {listing(moved)}"
 
@@ -113,16 +109,26 @@ def _due(case: Case) -> Iterator[tuple[Node, Known]]:
             yield case.snapshot.nodes[shard.primary_id], Known.YES if Known.YES in able else Known.UNKNOWN
 
 
+def stirred(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """What any server did between two looks that is part of an election, as phrases; () for nothing."""
+    both = ((before.by_observer.get(observer), view) for observer, view in after.by_observer.items())
+    return tuple(dict.fromkeys(text for then, now in both if then is not None for text in _moved(then, now)))
+
+
 def _moved(earlier: View, later: View) -> Iterator[str]:
     then, now = earlier.vitals.cluster, later.vitals.cluster
     if then.current_epoch is not None and now.current_epoch is not None and now.current_epoch != then.current_epoch:
         yield f"the cluster's epoch went from {then.current_epoch} to {now.current_epoch}"
     if not (then.state and now.state):
         return
-    if any(then.messages.get(each) != now.messages.get(each) for each in _ELECTING):
+    if _counted(then, _ELECTING) != _counted(now, _ELECTING):
         yield "votes were asked for"
-    if any(then.messages.get(each) != now.messages.get(each) for each in _HANDING_OVER):
+    if _counted(then, _HANDING_OVER) != _counted(now, _HANDING_OVER):
         yield "a graceful failover was begun"
+
+
+def _counted(said: ClusterState, messages: tuple[str, ...]) -> list[int | None]:
+    return list(map(said.messages.get, messages))
 
 
 def _unseen(case: Case) -> Iterator[str]:

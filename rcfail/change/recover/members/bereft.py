@@ -80,8 +80,7 @@ def _silent_ms(snapshot: Snapshot, old: Node) -> int | None:
     for view in islice(snapshot.by_observer.values(), _SAMPLE):
         pulse = view.reply.pulse_of(old.node_id) if view.reply is not None else None
         if pulse is not None and pulse.pong_received_unix_ms:
-            now_ms = view.vitals.server.server_time_unix_ms or view.asked_at_unix_ms
-            found.append(now_ms - pulse.pong_received_unix_ms)
+            found.append(view.clock_unix_ms - pulse.pong_received_unix_ms)
     return max(found, default=None)
 
 

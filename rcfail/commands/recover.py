@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from string import hexdigits
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ from rcfail.runs.recovering import recover as run_recovery
 from rcfail.settings.sections import Settings
 from rcfail.settings.seeds import BadSeed, parse_seeds
 
+_ID_DIGITS = 40
 _LONGEST_LIST = 1_000_000
 
 
@@ -66,8 +68,9 @@ def recover(ctx: click.Context, /, **flags: Any) -> Outcome:
     settings, stopping = _looking_at(settings_of(ctx), flags["at"]), Stopping()
     ways = ways_of(settings, stopping, "recover", yes=flags["yes"], lose_keys=flags["lose_keys"])
     with stopping.noted(), at_site(settings, audit_path(flags["audit"])) as site:
-        told = run_recovery(site, _wish(site, settings, flags), ways)
-    return outcome_of("recover", settings, told)
+        wish, notes = _wish(site, settings, flags)
+        told = run_recovery(site, wish, ways)
+    return outcome_of("recover", settings, replace(told, notes=(*told.notes, *notes)))
 
 
 def _looking_at(settings: Settings, places: tuple[str, ...]) -> Settings:
@@ -90,16 +93,18 @@ def _places(word: str) -> tuple[Endpoint, ...]:
         raise UsageFault(f"--at {word}: {why}", "Give HOST:PORT, or a file with one a line.") from None
 
 
-def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> Wish:
-    """The words are looked up in a first look. Raises CannotSee and NotMeant."""
+def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> tuple[Wish, tuple[str, ...]]:
+    """The words are looked up in a first look; with what there is to remark of them. Raises CannotSee and NotMeant."""
     snapshot = site.look()
+    forgotten = tuple(each for each in flags["forget"] if _is_listed_nowhere(snapshot, each))
+    meant = tuple(each for each in flags["forget"] if each not in forgotten)
     scope = meant_places_or_shard(snapshot, flags["target"]) if flags["target"] else None
     decisions = Decisions(
         since_unix_ms=snapshot.taken_at_unix_ms,
         wait=flags["wait"],
         start_cmd=flags["start_cmd"],
         within_s=flags["within"],
-        forget=meant_places(snapshot, "--forget", flags["forget"]),
+        forget=meant_places(snapshot, "--forget", meant),
         owners=tuple(each for word in flags["slot_owner"] for each in _owners(snapshot, word)),
         fenced=meant_places(snapshot, "--confirm-fenced", flags["confirm_fenced"]),
         given=overrides(
@@ -109,7 +114,7 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> Wish:
             break_lock=flags["break_lock"],
         ),
     )
-    return Wish(
+    wish = Wish(
         command="recover",
         planner=Planner(lambda case, _: doctor.conditions(case), doctor.questions),
         decisions=decisions,
@@ -121,6 +126,18 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> Wish:
         asked={"target": flags["target"], "at": list(flags["at"])},
         without=kept_back(settings),
     )
+    return wish, tuple(_forgotten_note(snapshot, each) for each in forgotten)
+
+
+def _is_listed_nowhere(snapshot: Snapshot, word: str) -> bool:
+    """A whole id that no view has. Run again after all have forgotten it, the same words must not be a mistake."""
+    return len(word) == _ID_DIGITS and set(word) <= set(hexdigits) and word.lower() not in snapshot.nodes
+
+
+def _forgotten_note(snapshot: Snapshot, node_id: str) -> str:
+    silent = any(each.view is None for each in snapshot.nodes.values())
+    nobody = "no node that answers lists" if silent else "no node lists"
+    return f"--forget {node_id}: {nobody} it; it is forgotten already, or never was of this cluster"
 
 
 def meant_places_or_shard(snapshot: Snapshot, word: str) -> frozenset[NodeId]:

@@ -142,6 +142,22 @@ def test_one_that_only_we_do_not_hear_is_not_forgotten() -> None:
     assert "silent to us alone" in one.story
 
 
+def test_who_has_just_heard_of_it_anew_is_waited_for() -> None:
+    """Whoever was down while it was forgotten tells of it again, and holds it for failed; the others do not miss it yet."""
+    world = World.of(3, 1)
+    alive = world["b1"].line()
+    dead(world, "b1")
+    world["a"].sees[B1] = alive
+    wait, forget = the_one(case_of(world, B1)).actions
+    assert (wait.kind, forget.kind) == (ActionKind.WAIT, ActionKind.FORGET)
+    assert wait.sends == ()
+    assert refusing(each.check(world.snapshot()) for each in wait.expects)
+    assert refusing(each.check(world.snapshot()) for each in forget.guards), "nothing is sent while it is heard"
+    world["a"].sees.pop(B1)
+    assert not refusing(each.check(world.snapshot()) for each in wait.expects)
+    assert [each.kind for each in the_one(case_of(world, B1)).actions] == [ActionKind.FORGET]
+
+
 def test_the_last_of_its_shard_is_no_ghost_before_the_operator_says_so() -> None:
     """Its primary is dead and owns slots: what the replica held may be the last copy."""
     world = World.of(3, 1)

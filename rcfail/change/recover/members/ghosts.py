@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.members import ban
@@ -12,6 +13,7 @@ from rcfail.change.recover.members.replaced import pairs, word_for
 from rcfail.cluster.dialect import comes_back_running
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot
+from rcfail.cluster.succession import node_timeouts_ms
 from rcfail.health.standing import Standing, dead_for_ms, standings
 from rcfail.health.wording import answering, called, counted, duration, named, rcfail, slots_text, tally, who
 
@@ -82,7 +84,7 @@ def _objection(case: Case, node: Node) -> tuple[str, str] | None:
         told = f"{name} owns {slots_text(node.slots)}, and they would be nobody's"
         return told, f"let another node own them, see {first}, then {again}"
     heard = Unheard(node.node_id).check(case.snapshot)
-    if heard.refuses:
+    if heard.refuses and not node.failed_by:
         first = "stop its process on its host and wait until the others miss it"
         return f"{name} is silent to us alone, or since a moment ago: {heard.evidence}", f"{first}, then {again}"
     return None
@@ -122,17 +124,32 @@ def _may_return(case: Case, node: Node) -> tuple[NodeId, ...]:
 
 
 def _condition(case: Case, node: Node, story: str, *, last: bool) -> Condition:
+    waits = (_missed(case.snapshot, node),) if Unheard(node.node_id).check(case.snapshot).refuses else ()
     return Condition(
         ConditionCode.GHOST,
         _family(case.snapshot, node),
         called(node),
         _evidence(case.snapshot, node),
         story,
-        (forgetting(case, node.node_id, last=last),),
+        (*waits, forgetting(case, node.node_id, last=last)),
         _FINDINGS,
     )
 
 
+def _missed(snapshot: Snapshot, node: Node) -> Action:
+    """Some hold it for failed, others have just heard of it from them: those ping it, and miss it one node timeout
+    later. While anybody hears it, nothing is sent."""
+    return Action(
+        ActionKind.WAIT,
+        node.node_id,
+        f"wait until nobody holds {called(node)} for alive",
+        (Unheard(node.node_id),),
+        aims=("missed",),
+        within_ms=2 * node_timeouts_ms(snapshot)[1] + _SLACK_MS,
+    )
+
+
+_SLACK_MS = 10_000
 _FINDINGS = ("node-ghost", "node-noaddr", "node-id-changed", "node-unknown-to-some")
 
 

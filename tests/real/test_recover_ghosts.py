@@ -16,7 +16,7 @@ from tests.real.test_recover_replaced import SHORT_BAN
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
-OK, REFUSED, INCOMPLETE, USAGE = 0, 10, 12, 64
+OK, REFUSED, INCOMPLETE = 0, 10, 12
 WAIT_S, RUN_S = 60.0, 240.0
 
 

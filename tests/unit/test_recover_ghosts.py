@@ -143,7 +143,7 @@ def test_one_that_only_we_do_not_hear_is_not_forgotten() -> None:
 
 
 def test_who_has_just_heard_of_it_anew_is_waited_for() -> None:
-    """Whoever was down while it was forgotten tells of it again, and holds it for failed; the others do not miss it yet."""
+    """Whoever was down while it was forgotten tells of it again. He holds it for failed, and the others do not yet."""
     world = World.of(3, 1)
     alive = world["b1"].line()
     dead(world, "b1")

@@ -10,8 +10,8 @@ from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import apart, reach
-from rcfail.change.recover.contact.apart import own_addresses, settling_ms
 from rcfail.change.recover.contact.reach import Together
+from rcfail.change.recover.contact.reunion import own_addresses, settling_ms
 from rcfail.change.recover.expect import Answers, tables
 from rcfail.change.recover.shards.heirs import awaiting, copy_of, heirs, living, promotion
 from rcfail.change.recover.shards.lost import no_majority, waiting_ms

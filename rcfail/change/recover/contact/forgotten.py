@@ -11,7 +11,7 @@ from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import reach
-from rcfail.change.recover.contact.apart import settling_ms
+from rcfail.change.recover.contact.reunion import settling_ms
 from rcfail.change.recover.expect import Answers, KnownToAll, judged, members
 from rcfail.change.recover.members import ban
 from rcfail.cluster.dialect import comes_back_running, passes_deletions_on

@@ -11,7 +11,7 @@ from rcfail.change.audit import Audit, AuditUnwritable
 from rcfail.change.checks import Check, CheckVerdict
 from rcfail.change.run import Moment
 from rcfail.clock import Clock, Deadline
-from rcfail.cluster.nouns import Endpoint, NodeId
+from rcfail.cluster.nouns import Address, Endpoint, NodeId
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.wire.refusals import Refusal, RefusalKind
 
@@ -79,8 +79,8 @@ def locked(held: Hold) -> Check:
     return Check("guard-lock", CheckVerdict.WARN if held.local_alone else CheckVerdict.PASS, alone)
 
 
-def audited(means: Means, number: int, node: NodeId, place: Endpoint, command: Sequence[str]) -> Check:
-    """The line before the send, on the disk."""
+def audited(means: Means, number: int, node: NodeId, place: Endpoint | Address, command: Sequence[str]) -> Check:
+    """The line before the deed, on the disk."""
     try:
         means.audit.before(step=number, node=node, address=str(place), command=command)
     except AuditUnwritable as error:

@@ -205,6 +205,19 @@ def test_a_command_of_the_operator_that_fails_is_not_waited_for() -> None:
     run = act(stage, action(ActionKind.START, sends=0), lambda _: "the command ended with exit code 3")
     assert (run.outcome, run.why) == (StepOutcome.NOT_DONE, "the command ended with exit code 3")
     assert stage.looks == [0]
+    assert stage.log == ["before", "after", "verified not_done"]
+
+
+def test_a_command_of_the_operator_does_not_run_where_the_audit_cannot_tell_of_it() -> None:
+    stage, ran = Stage(writable=0), list[Action]()
+
+    def start(each: Action) -> str:
+        ran.append(each)
+        return ""
+
+    run = act(stage, action(ActionKind.START, sends=0), start)
+    assert (run.outcome, ran) == (StepOutcome.REFUSED, [])
+    assert "the audit is full" in run.why
 
 
 @given(

@@ -11,7 +11,7 @@ from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.run import Moment, StepOutcome
 from rcfail.change.sender import Means, Spoken, audited, locked, say_once, unsent
 from rcfail.clock import Clock, Deadline, poll
-from rcfail.cluster.snapshot import Snapshot
+from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.errors import CannotSee, OutOfTime
 from rcfail.health.wording import duration, listing
 
@@ -105,7 +105,10 @@ def carry_out(
         why = f"nothing was sent: {listing([each.evidence for each in refusing(checks)])}"
         return _told(action, number, course, StepOutcome.REFUSED, why, checks)
     try:
-        stopped = _sent(means, action, number, course) if action.sends else _started(action, course, start)
+        if action.kind is ActionKind.START:
+            stopped = _started(means, snapshot.nodes[action.about], action, number, course, start)
+        else:
+            stopped = _sent(means, action, number, course)
         run = stopped(action, number, course) if stopped else _followed(means, action, number, course)
     except KeyboardInterrupt:
         if not course.sent and not course.started:
@@ -137,9 +140,7 @@ def _sent(means: Means, action: Action, number: int, course: _Course) -> _Ending
         course.see("sent" if spoken.left else "not sent", _line(each, spoken))
         if (spoken.refused or not spoken.left) and action.kind is not ActionKind.FORGET:
             break
-    if not any(each.left for each in course.sent):
-        return _nothing_left
-    return None
+    return None if not action.sends or any(each.left for each in course.sent) else _nothing_left
 
 
 def _line(send: Send, spoken: Spoken) -> str:
@@ -160,13 +161,18 @@ def _nothing_left(action: Action, number: int, course: _Course) -> ActionRun:
     )
 
 
-def _started(action: Action, course: _Course, start: Callable[[Action], str]) -> _Ending | None:
-    """The operator's command, or nothing where the action is to wait."""
-    if action.kind is not ActionKind.START:
-        return None
+def _started(
+    means: Means, node: Node, action: Action, number: int, course: _Course, start: Callable[[Action], str]
+) -> _Ending | None:
+    """The operator's command. The audit tells that it ran and how it ended, not its words: they may hold a secret."""
+    check = audited(means, number, node.node_id, node.address, ("--start-cmd",))
+    if check.refuses:
+        course.checks = (check,)
+        return _nothing_left
     course.started = True
     course.see("start", action.title)
     failure = start(action)
+    means.audit.after(step=number, node=node.node_id, reply=failure or "the command ended well", left=True)
     if not failure:
         return None
     return lambda action, number, course: _told(action, number, course, StepOutcome.NOT_DONE, failure)

@@ -13,7 +13,7 @@ import click
 from rcfail.change.recover import doctor
 from rcfail.change.recover.case import Decisions
 from rcfail.change.recover.doctor import Planner
-from rcfail.change.target import meant_places
+from rcfail.change.target import NotMeant, meant_places
 from rcfail.cluster.nouns import SLOT_COUNT, Endpoint, NodeId, SlotRange
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.commands.change_options import audit_path, overrides
@@ -104,7 +104,7 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> tuple[Wish, 
         wait=flags["wait"],
         start_cmd=flags["start_cmd"],
         within_s=flags["within"],
-        forget=meant_places(snapshot, "--forget", meant),
+        forget=_given_up(snapshot, meant),
         owners=tuple(each for word in flags["slot_owner"] for each in _owners(snapshot, word)),
         fenced=meant_places(snapshot, "--confirm-fenced", flags["confirm_fenced"]),
         given=overrides(
@@ -127,6 +127,15 @@ def _wish(site: Site, settings: Settings, flags: dict[str, Any]) -> tuple[Wish, 
         without=kept_back(settings),
     )
     return wish, tuple(_forgotten_note(snapshot, each) for each in forgotten)
+
+
+def _given_up(snapshot: Snapshot, words: tuple[str, ...]) -> frozenset[NodeId]:
+    """Raises NotMeant: of an address that nobody lists it cannot be told whether it was forgotten or never was one."""
+    try:
+        return meant_places(snapshot, "--forget", words)
+    except NotMeant as fault:
+        hint = f"{fault.hint}; was it forgotten already, say its whole id, as rcfail history tells it"
+        raise NotMeant(fault.message, hint) from None
 
 
 def _is_listed_nowhere(snapshot: Snapshot, word: str) -> bool:

@@ -16,7 +16,7 @@ from tests.real.test_recover_replaced import SHORT_BAN
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
-OK, REFUSED, INCOMPLETE = 0, 10, 12
+OK, REFUSED, INCOMPLETE, USAGE = 0, 10, 12, 64
 WAIT_S, RUN_S = 60.0, 240.0
 
 
@@ -105,5 +105,7 @@ def test_one_that_was_down_tells_the_others_again_and_the_same_words_end_it(lab:
     late = operator.ask(*words, within_s=RUN_S)
     assert (late.code, steps(late)) == (OK, []), late.document
     assert any("no node lists it" in each for each in late.document["notes"]), late.document
+    gone = operator.ask("recover", "--forget", str(ghost.endpoint), "--dry-run")
+    assert (gone.code, "say its whole id" in gone.document["errors"][0]["hint"]) == (USAGE, True), gone.document
     assert health_of(one, "--wait", "60s").exit_code == OK
     nothing_left(operator)

@@ -313,6 +313,33 @@ def test_a_replica_of_one_stream_with_an_empty_primary_lost_nothing() -> None:
     assert not the(case(world)).choice
 
 
+def test_a_primary_from_an_older_dump_is_no_copy_of_its_replica() -> None:
+    """It goes on from the dump under a new name, and knows the old stream up to there: its replica is far ahead."""
+    world = down({"master_host": "127.50.9.9"})
+    world["a"].info |= {"master_replid": "e" * 40, "master_replid2": A, "second_repl_offset": "4001"}
+    (action,) = the(case(world)).actions
+    assert [(each.node, each.keys, each.copies) for each in action.loses] == [(A1, 10, 0)]
+    world["a"].info["second_repl_offset"] = "5001"
+    assert the(case(world)).actions[0].loses == ()
+
+
+def test_a_primary_from_an_empty_dump_came_back_empty_too() -> None:
+    world = down({"master_host": "127.50.9.9"})
+    world["a"].info |= {"master_replid": "e" * 40, "master_replid2": A, "second_repl_offset": "1", "db0": None}
+    found = the(case(world))
+    assert (found.choice, found.actions) == (True, ())
+
+
+def test_who_mends_a_link_is_told_what_it_throws_away() -> None:
+    """The primary lost its data, and has some keys again."""
+    world = down()
+    world["a"].info |= {"master_replid": "e" * 40, "db0": "keys=2,expires=0,avg_ttl=0"}
+    found = the(case(world))
+    assert "Its primary holds 2 keys" in found.story
+    assert "redis-cli -h 127.50.2.1 -p 8000 BGSAVE" in found.story
+    assert "BGSAVE" not in the(case(down())).story
+
+
 def test_a_silent_end_is_never_called_well() -> None:
     world = down({"master_link_status": None})
     snapshot = world.snapshot()

@@ -42,18 +42,24 @@ def history(node: Node) -> frozenset[str]:
     return frozenset({said.replid, said.replid2}) - _NO_STREAM
 
 
-def has_all_of(other: Node, node: Node) -> bool:
-    """The other holds every byte of the stream that the node holds.
+def continues(other: Node, node: Node) -> bool:
+    """The other's stream has every byte that the node has, so whoever follows it loses nothing of its own.
 
     A promoted replica goes on with its primary's stream under a new name, from `second_offset` on
-    (shiftReplicationId, replication.c); what a sibling has beyond that, it never had.
+    (shiftReplicationId, replication.c); what a sibling has beyond that, it never had. A primary that is started from
+    a dump does the same (loadDataFromDisk, server.c): what it sent after that dump, it has forgotten.
     """
     mine, theirs, held = stream_of(node), stream_of(other), reached(node)
-    if other.node_id == node.node_id or held is None or mine.replid in _NO_STREAM or not keys_of(other):
+    if held is None or mine.replid in _NO_STREAM:
         return False
     if theirs.replid == mine.replid:
         return (reached(other) or 0) >= held
     return theirs.replid2 == mine.replid and theirs.second_offset is not None and theirs.second_offset - 1 >= held
+
+
+def has_all_of(other: Node, node: Node) -> bool:
+    """The other holds every byte of the stream that the node holds."""
+    return other.node_id != node.node_id and bool(keys_of(other)) and continues(other, node)
 
 
 def copies(snapshot: Snapshot, node: Node) -> int:
@@ -133,12 +139,11 @@ class HeldByOthers:
 
 
 def came_back_empty(node: Node, primary: Node) -> bool:
-    """The replica holds keys, its primary none, and the primary's stream is a new one: it was started without its
-    data. A copy would make the replica as empty."""
-    mine, theirs = stream_of(node), stream_of(primary)
+    """The replica holds keys, its primary none, and the primary's stream does not go on from there: it was started
+    without its data, or from a dump of before. A copy would make the replica as empty."""
     if not keys_of(node) or keys_of(primary) != 0:
         return False
-    return mine.replid not in (theirs.replid, theirs.replid2)
+    return stream_of(node).replid != stream_of(primary).replid and not continues(primary, node)
 
 
 @dataclass(frozen=True, slots=True)

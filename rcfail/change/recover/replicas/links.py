@@ -15,6 +15,7 @@ from rcfail.change.recover.replicas.copying import (
     Copied,
     NotEmptied,
     came_back_empty,
+    continues,
     copies,
     keys_of,
     losing,
@@ -117,12 +118,26 @@ def _explained(case: Case, found: Condition, node: Node, primary: Node, why: tup
         return _relinked(case.snapshot, found, node, primary, shown)
     held = keys_of(node)
     data = "It holds no data" if held == 0 else f"Its {counted(held, 'key')} grow old" if held else "Its data grows old"
+    data += _at_stake(case.snapshot, node, primary)
     if not why:
         story = f"{data}. Why the link is down cannot be seen from outside; no command of the cluster mends it."
         return replace(found, evidence=shown + _told(case, node, primary), story=story, advice=_look(case, found, node))
     story = f"{data}. No command of the cluster mends this: it takes a setting, or the network."
     remedies = " ".join(f"{each.remedy.removesuffix('.')}." for each in why if each.remedy)
     return replace(found, evidence=shown, story=story, advice=f"{remedies} {_after(case, found)}")
+
+
+def _at_stake(snapshot: Snapshot, node: Node, primary: Node) -> str:
+    """Whatever mends the link throws away what the primary's stream does not have; "" where it has all of it."""
+    theirs = keys_of(primary)
+    if not keys_of(node) or continues(primary, node) or copies(snapshot, node):
+        return ""
+    held = "an unknown number of keys" if theirs is None else counted(theirs, "key")
+    save = redis_cli(node.endpoint, "BGSAVE")
+    return (
+        f". Its primary holds {held}, and nothing shows that its own are among them: with the link comes a full copy "
+        f"in their place. If they may be what is wanted, save them first ({save}) and keep a copy of that file"
+    )
 
 
 def _told(case: Case, node: Node, primary: Node) -> str:
@@ -164,17 +179,12 @@ def _relinked(snapshot: Snapshot, found: Condition, node: Node, primary: Node, s
         (aim,),
         (Answers(node.node_id, node.endpoint), Serves(aim), NotEmptied(node.node_id, aim)),
         within_ms(primary),
-        losing(snapshot, node) if not _same_stream(node, primary) else (),
+        () if continues(primary, node) else losing(snapshot, node),
     )
     story = (
         "Its own table has the new address of its primary, and its link goes to the old one: it is told to dial anew."
     )
     return replace(found, evidence=shown, story=story, actions=(action,))
-
-
-def _same_stream(node: Node, primary: Node) -> bool:
-    mine, theirs = stream_of(node), stream_of(primary)
-    return mine.replid in (theirs.replid, theirs.replid2)
 
 
 def _came_back_empty(snapshot: Snapshot, found: Condition, node: Node, primary: Node) -> Condition:

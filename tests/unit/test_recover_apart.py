@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rcfail.change.checks import CheckVerdict
+import pytest
+
+from rcfail.change.checks import CheckVerdict, refusing
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Decisions, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import addresses, apart, forgotten, reach
 from rcfail.change.recover.contact.reach import Together
+from rcfail.change.recover.preflight import preflight
+from rcfail.change.request import Override
 from rcfail.cluster.merge import merge
 from rcfail.cluster.natmap import Natmap
 from rcfail.cluster.nouns import Endpoint, NodeId
@@ -64,6 +68,15 @@ def meets(action: Action) -> list[tuple[NodeId, tuple[str, ...]]]:
     return [(each.node, each.command[2:]) for each in action.sends]
 
 
+def lost_by(found: Condition) -> list[tuple[NodeId, int | None]]:
+    return [(each.node, each.keys) for action in found.actions for each in action.loses]
+
+
+def no(action: Action, world: World) -> set[str]:
+    snapshot = world.snapshot()
+    return {check.code for check in refusing(each.check(snapshot) for each in action.guards)}
+
+
 def test_a_well_cluster_is_not_apart() -> None:
     well = Case(World.of(3, 1).snapshot())
     assert not list(apart.conditions(well, frozenset()))
@@ -99,6 +112,35 @@ def test_after_the_first_step_the_rest_has_the_same_keys() -> None:
     after = [each.key for each in the(case(half, scatter(half, ("a", "b", "c")))).actions]
     assert after == [("meet", A, "others")]
     assert before.issuperset(after)
+
+
+def test_a_replica_that_would_copy_an_emptied_primary_is_not_met_unseen() -> None:
+    """Once it finds its primary it copies nothing, and nobody else holds what it has."""
+    world = World.of(3, 2)
+    world["a"].info |= {"master_replid": "e" * 40, "db0": None}
+    found = the(case(world, scatter(world)))
+    assert lost_by(found) == [(A1, 10)], "its sibling holds the same, and goes the same way"
+    assert "throws away its 10 keys" in found.story
+    refusals = refusing(preflight(Case(world.snapshot()), (found,), agreed=True))
+    assert Override.DATA_LOSS in {each.override for each in refusals}
+    assert no(found.actions[0], world) == {"nothing-at-stake"}
+
+
+def test_replicas_that_have_what_their_primaries_have_are_met() -> None:
+    world = World.of(3, 1)
+    found = the(case(world, scatter(world)))
+    assert lost_by(found) == []
+    assert no(found.actions[0], world) == set()
+
+
+@pytest.mark.parametrize(("until", "lost"), [("4001", [(A, 10)]), ("5001", [])])
+def test_an_old_owner_that_has_writes_of_its_own_is_not_met_unseen(until: str, lost: list[tuple[NodeId, int]]) -> None:
+    """Its successor has the greater epoch: it gives way, its replica with it, and what they alone hold goes."""
+    world = World.of(3, 2)
+    world["a1"].primary, world["a1"].slots, world["a1"].epoch = None, world["a"].slots, 9
+    successor = {"role": "master", "master_replid": "d" * 40, "master_replid2": A, "second_repl_offset": until}
+    world["a1"].info |= successor
+    assert lost_by(the(case(world, scatter(world)))) == lost
 
 
 def test_one_node_that_still_knows_the_way_heals_all_by_itself() -> None:

@@ -9,6 +9,8 @@ from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import reach
 from rcfail.change.recover.contact.groups import groups_of
 from rcfail.change.recover.contact.reunion import MOST_NAMED, Plan, actions, plan_of, unmet_by_others
+from rcfail.change.recover.contact.stakes import stakes
+from rcfail.change.recover.contact.stakes import told as stakes_told
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Known, Node, Snapshot
 from rcfail.health.wording import called, counted, listing, named, rcfail
@@ -93,6 +95,8 @@ def _story(case: Case, plan: Plan, missing: tuple[Node, ...]) -> str:
         told.append("One MEET a group is enough: the others hear of it by gossip, and replicas find their primaries.")
     if plan.hub is not None and unmet_by_others(case, plan):
         told.append("Who prints an old address as its own, and is met by no other, meets itself.")
+    if lost := stakes_told(case.snapshot, stakes(case.snapshot, plan.all)):
+        told.append(lost)
     if missing:
         told.append(f"{named(case.snapshot, (each.node_id for each in missing), MOST_NAMED)} cannot be found.")
     return " ".join(told)

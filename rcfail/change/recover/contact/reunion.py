@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from rcfail.change.recover.action import Action, ActionKind, Expectation
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.contact import reach
 from rcfail.change.recover.contact.reach import KnowsItself, Together
+from rcfail.change.recover.contact.stakes import NothingAtStake, stakes
 from rcfail.change.recover.expect import Answers, InSync
+from rcfail.change.request import Override
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.succession import node_timeouts_ms
@@ -77,6 +80,7 @@ def actions(case: Case, plan: Plan) -> tuple[Action, ...]:
     if plan.others:
         found.append(_others_met(case, plan))
     if found:
+        found[-1] = replace(found[-1], loses=tuple(each.losing for each in stakes(case.snapshot, plan.all)))
         found += own_addresses(case, unmet_by_others(case, plan))
     return tuple(found)
 
@@ -116,6 +120,7 @@ def _meeting(
     assert plan.hub is not None
     at = [(sender, reach.reached_at(case.snapshot, target)) for sender, target in pairs]
     both = {each.node_id: each for pair in pairs for each in pair}
+    safe = () if Override.DATA_LOSS in case.decisions.given else (NothingAtStake(plan.all),)
     direct = all(sender is plan.hub for sender, _ in pairs)
     some = listing(map(called, whom), MOST_NAMED)
     return Action(
@@ -125,7 +130,7 @@ def _meeting(
         expects,
         sends=tuple(reach.meet(sender, place) for sender, place in at if place is not None),
         aims=(stage,),
-        guards=tuple(Answers(each.node_id, each.endpoint) for each in both.values()),
+        guards=(*(Answers(each.node_id, each.endpoint) for each in both.values()), *safe),
         within_ms=settling_ms(case.snapshot) + _copying_ms(whom),
     )
 

@@ -288,6 +288,16 @@ def test_an_older_server_takes_a_meet_at_once_from_each_that_forgot_it() -> None
     assert [each.node for each in action.sends] == [B, node_id("c")]
 
 
+def test_a_forgotten_owner_that_has_writes_of_its_own_is_not_met_unseen() -> None:
+    world = World.of(3, 1)
+    world["a1"].primary, world["a1"].slots, world["a1"].epoch = None, world["a"].slots, 9
+    world["a1"].info |= {"role": "master", "master_replid": "d" * 40}
+    world["a"].sees[A1] = world["a1"].line(primary=A, slots=(), epoch=1)
+    found = one_forgotten(forgot(world, "a", "b", "c", "a1", "b1", "c1"))
+    assert (found.nodes[0], lost_by(found)) == (A, [(A, 10)])
+    assert "nothing-at-stake" in no(found.actions[-1], world)
+
+
 def test_who_is_given_up_is_not_met_again() -> None:
     world = forgot(World.of(3, 1), "a1", "a", "b", "c", "b1", "c1")
     seen = Case(world.snapshot(), decisions=Decisions(forget=frozenset({A1})))

@@ -12,6 +12,7 @@ from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import apart, reach
 from rcfail.change.recover.contact.reach import Together
 from rcfail.change.recover.contact.reunion import own_addresses, settling_ms
+from rcfail.change.recover.contact.stakes import stakes, unharmed
 from rcfail.change.recover.expect import Answers, tables
 from rcfail.change.recover.shards.heirs import awaiting, copy_of, heirs, living, promotion
 from rcfail.change.recover.shards.lost import no_majority, waiting_ms
@@ -159,6 +160,7 @@ def _met_again(case: Case, node: Node, observers: tuple[NodeId, ...]) -> tuple[A
     if at is None or not observers:
         return ()
     sender = min((snapshot.nodes[each] for each in observers), key=lambda each: (not each.slots, each.node_id))
+    both = (node.node_id, *observers)
     return (
         Action(
             ActionKind.MEET,
@@ -167,8 +169,9 @@ def _met_again(case: Case, node: Node, observers: tuple[NodeId, ...]) -> tuple[A
             (Together(tuple(sorted({node.node_id, *observers}))),),
             sends=(reach.meet(sender, at),),
             aims=("again",),
-            guards=(Answers(node.node_id, node.endpoint), Answers(sender.node_id)),
+            guards=(Answers(node.node_id, node.endpoint), Answers(sender.node_id), *unharmed(case, both)),
             within_ms=settling_ms(snapshot),
+            loses=tuple(each.losing for each in stakes(snapshot, both)),
         ),
     )
 

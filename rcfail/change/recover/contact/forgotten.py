@@ -12,6 +12,7 @@ from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import reach
 from rcfail.change.recover.contact.reunion import settling_ms
+from rcfail.change.recover.contact.stakes import stakes, unharmed
 from rcfail.change.recover.expect import Answers, KnownToAll, judged, members
 from rcfail.change.recover.members import ban
 from rcfail.cluster.dialect import comes_back_running, passes_deletions_on
@@ -124,6 +125,7 @@ def _actions(case: Case, found: _Forgotten) -> tuple[Action, ...]:
 def _meeting(case: Case, found: _Forgotten, senders: tuple[NodeId, ...]) -> Action:
     snapshot, node = case.snapshot, found.node
     at = reach.reached_at(snapshot, node)
+    together = tuple(dict.fromkeys((node.node_id, *(each for each, _ in members(snapshot)))))
     assert at is not None
     return Action(
         ActionKind.MEET,
@@ -132,8 +134,9 @@ def _meeting(case: Case, found: _Forgotten, senders: tuple[NodeId, ...]) -> Acti
         (KnownToAll(node.node_id),),
         sends=tuple(reach.meet(snapshot.nodes[each], at) for each in senders),
         aims=("forgotten",),
-        guards=(Answers(node.node_id, node.endpoint),),
+        guards=(Answers(node.node_id, node.endpoint), *unharmed(case, together)),
         within_ms=settling_ms(snapshot),
+        loses=tuple(each.losing for each in stakes(snapshot, together)),
     )
 
 

@@ -10,9 +10,8 @@ from rcfail.change.recover.action import Action, ActionKind, Expectation
 from rcfail.change.recover.case import Case
 from rcfail.change.recover.contact import reach
 from rcfail.change.recover.contact.reach import KnowsItself, Together
-from rcfail.change.recover.contact.stakes import NothingAtStake, stakes
+from rcfail.change.recover.contact.stakes import stakes, unharmed
 from rcfail.change.recover.expect import Answers, InSync
-from rcfail.change.request import Override
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.cluster.succession import node_timeouts_ms
@@ -120,7 +119,6 @@ def _meeting(
     assert plan.hub is not None
     at = [(sender, reach.reached_at(case.snapshot, target)) for sender, target in pairs]
     both = {each.node_id: each for pair in pairs for each in pair}
-    safe = () if Override.DATA_LOSS in case.decisions.given else (NothingAtStake(plan.all),)
     direct = all(sender is plan.hub for sender, _ in pairs)
     some = listing(map(called, whom), MOST_NAMED)
     return Action(
@@ -130,7 +128,7 @@ def _meeting(
         expects,
         sends=tuple(reach.meet(sender, place) for sender, place in at if place is not None),
         aims=(stage,),
-        guards=(*(Answers(each.node_id, each.endpoint) for each in both.values()), *safe),
+        guards=(*(Answers(each.node_id, each.endpoint) for each in both.values()), *unharmed(case, plan.all)),
         within_ms=settling_ms(case.snapshot) + _copying_ms(whom),
     )
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from rcfail.change.checks import Check
 from rcfail.change.recover.action import Losing
+from rcfail.change.recover.case import Case
 from rcfail.change.recover.expect import judged, name_of, own_word
 from rcfail.change.recover.replicas.copying import came_back_empty, has_all_of, keys_of
-from rcfail.cluster.ballot import overlaps
+from rcfail.change.request import Override
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot
 from rcfail.health.wording import called, counted, listing
@@ -35,7 +36,7 @@ def stakes(snapshot: Snapshot, nodes: Iterable[NodeId]) -> tuple[Stake, ...]:
     config epoch follows the other, or deletes the keys of what it lost (clusterUpdateSlotsConfigWith,
     cluster_legacy.c).
     """
-    beaten = tuple(_beaten(snapshot, [snapshot.nodes[each] for each in nodes]))
+    beaten = tuple(_beaten(snapshot, frozenset(nodes)))
     lost = {node.node_id for node, _ in beaten}
     doomed = lost | {each.node_id for each in snapshot.nodes.values() if each.primary_id in lost}
     kept = [each for each in snapshot.nodes.values() if each.node_id not in doomed]
@@ -48,25 +49,23 @@ def stakes(snapshot: Snapshot, nodes: Iterable[NodeId]) -> tuple[Stake, ...]:
     return tuple(found)
 
 
-def _beaten(snapshot: Snapshot, among: list[Node]) -> Iterator[tuple[Node, NodeId]]:
-    for node in among:
+def _beaten(snapshot: Snapshot, among: frozenset[NodeId]) -> Iterator[tuple[Node, NodeId]]:
+    """Each with whom it gives way to."""
+    for node in (snapshot.nodes[each] for each in sorted(among)):
         own, primary = own_word(snapshot, node.node_id), snapshot.node(node.primary_id)
-        if own is None:
+        if own is None or own.role is not Role.REPLICA or primary is None or primary.node_id not in among:
             continue
-        if own.role is Role.REPLICA:
-            if primary in among and primary is not None and came_back_empty(node, primary):
-                yield node, primary.node_id
-            continue
-        winners = (each.node_id for each in among if _wins(snapshot, each, node))
-        if (winner := next(winners, None)) is not None:
-            yield node, winner
-
-
-def _wins(snapshot: Snapshot, other: Node, node: Node) -> bool:
-    theirs, mine = own_word(snapshot, other.node_id), own_word(snapshot, node.node_id)
-    if theirs is None or mine is None or theirs.role is not Role.PRIMARY:
-        return False
-    return theirs.config_epoch > mine.config_epoch and overlaps(theirs.slots, mine.slots)
+        if came_back_empty(node, primary):
+            yield node, primary.node_id
+    told: set[NodeId] = set()
+    for part in snapshot.stretches:
+        # Also of one whom all others forgot.
+        claims = [each for each in part.claims if each.node_id in among and each.node_id in each.observers]
+        winner = max(claims, key=lambda each: (each.config_epoch, each.node_id), default=None)
+        for each in claims:
+            if winner is not None and each.config_epoch < winner.config_epoch and each.node_id not in told:
+                told.add(each.node_id)
+                yield snapshot.nodes[each.node_id], winner.node_id
 
 
 def told(snapshot: Snapshot, found: Iterable[Stake]) -> str:
@@ -89,3 +88,8 @@ class NothingAtStake:
         found = stakes(snapshot, (each for each in self.nodes if snapshot.node(each) is not None))
         lost = listing(name_of(snapshot, each.node) for each in found)
         return judged("nothing-at-stake", not found, "nobody throws away a last copy", f"{lost} would lose its data")
+
+
+def unharmed(case: Case, nodes: tuple[NodeId, ...]) -> tuple[NothingAtStake, ...]:
+    """The guard of whoever lets these hear each other; none where the operator lets data go."""
+    return () if Override.DATA_LOSS in case.decisions.given else (NothingAtStake(nodes),)

@@ -97,7 +97,10 @@ class Course:
         """Why this was not consented to, in a clause; "" where it was."""
         told = self._consented.get(action.key)
         if told is None:
-            return f"the cluster changed, and what it takes now was not in the plan: {action.title}"
+            return (
+                f"the cluster changed, and what it takes now was not in the plan: {action.title}; run it again to see "
+                "all of that, and to say yes to it"
+            )
         lost, allowed = _lost(action), _lost(told)
         if lost is None or (allowed is not None and lost > allowed):
             if lost is None and allowed is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rcfail.change.audit import AuditUnwritable
 from rcfail.change.checks import Check, CheckVerdict
-from rcfail.change.recover.action import Action, ActionKind, Send
+from rcfail.change.recover.action import Action, ActionKind, Losing, Send
 from rcfail.change.recover.conduct import ActionRun, carry_out
 from rcfail.change.run import Moment, StepOutcome
 from rcfail.change.sender import Means
@@ -66,6 +66,7 @@ class Stage:
     clock: ScriptedClock = field(default_factory=ScriptedClock)
     path = None
     local_alone = ""
+    unread: bool = False
     lost = "the lock was broken by another rcfail"
 
     def say(self, _: object, command: tuple[str, ...], *, expect_id: NodeId, deadline: object) -> object:
@@ -198,6 +199,20 @@ def test_ctrl_c_while_nothing_was_sent_passes_through() -> None:
     stage = Stage(interrupt_at="waiting")
     with pytest.raises(KeyboardInterrupt):
         act(stage, action(ActionKind.WAIT, Is(CheckVerdict.FAIL), sends=0))
+
+
+@pytest.mark.parametrize(("unread", "loses", "starts"), [(True, 0, True), (False, 0, False), (True, 1, False)])
+def test_a_lock_that_cannot_be_read_holds_up_no_start(unread: bool, loses: int, starts: bool) -> None:
+    """Its keys are in slots that are out; another's value in them, and a start that loses data, are another matter."""
+    stage, ran = Stage(locked=False, unread=unread), list[Action]()
+
+    def start(each: Action) -> str:
+        ran.append(each)
+        return ""
+
+    run = act(stage, action(ActionKind.START, sends=0, loses=(Losing(NODES[0], 9, 0),) * loses), start)
+    assert (len(ran), run.outcome is StepOutcome.DONE) == (starts, starts)
+    assert act(Stage(locked=False, unread=unread), action()).outcome is StepOutcome.REFUSED
 
 
 def test_a_command_of_the_operator_that_fails_is_not_waited_for() -> None:

@@ -124,6 +124,8 @@ class ClusterLock:
         self._places = places or {}
         self._looked: dict[Seat, Found] = {}
         self._touched: list[Seat] = []
+        self.taken = False
+        """Whether another's value stood in a key when it was last asked whether the lock is still ours."""
 
     @property
     def needed(self) -> int:
@@ -168,8 +170,10 @@ class ClusterLock:
     def still_ours(self) -> str:
         """Read again: "" while a majority of the keys is ours, else why not."""
         found: list[Found] = []
+        self.taken = False
         for _, each in self._together(self._touched, self._read):
             found.append(each)
+            self.taken = self.taken or each.key is Key.OTHERS
             if sum(one.key is Key.OURS for one in found) >= self.needed:
                 return ""
         other = next((read_owner(each.value) for each in found if each.key is Key.OTHERS), None)

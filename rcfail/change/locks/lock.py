@@ -58,6 +58,12 @@ class Hold:
             self.lost = self._cluster.still_ours()
         return not self.lost
 
+    @property
+    def unread(self) -> bool:
+        """After `still_held` said no: nobody else has it, as far as can be read. So it is where slots are out since
+        it was taken, for then no key is served."""
+        return bool(self.lost) and self._local.is_ours() and not self._cluster.taken
+
 
 def _nothing(_: Owner) -> None:
     return None

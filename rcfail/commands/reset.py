@@ -66,9 +66,10 @@ def reset(ctx: click.Context, /, **flags: Any) -> Outcome:
     ways = ways_of(settings, stopping, "reset", yes=flags["yes"], lose_keys=flags["lose_keys"])
     path = audit_path(flags["audit"])
     with at_site(settings, path) as site:
-        order = _order(site.look(), flags)
+        snapshot = site.look()
+        order = _order(snapshot, flags)
     with stopping.noted(), at_site(_beginning_at(settings, order), path) as site:
-        told = recover(site, _wish(settings, order, flags), ways)
+        told = recover(site, _wish(settings, order, flags, snapshot.taken_at_unix_ms), ways)
     return outcome_of("reset", settings, told)
 
 
@@ -123,7 +124,7 @@ def _left_behind(snapshot: Snapshot, node_id: NodeId) -> NodeId | None:
     return lost[0] if len(lost) == 1 else None
 
 
-def _wish(settings: Settings, order: Order, flags: dict[str, Any]) -> Wish:
+def _wish(settings: Settings, order: Order, flags: dict[str, Any], since_unix_ms: int) -> Wish:
     asked = {each: flags[each] for each in ("node", "soft", "hard", "rejoin")}
     given = overrides(
         data_loss=flags["allow_data_loss"], this_host=flags["trust_this_host"], break_lock=flags["break_lock"]
@@ -131,7 +132,7 @@ def _wish(settings: Settings, order: Order, flags: dict[str, Any]) -> Wish:
     return Wish(
         command="reset",
         planner=Planner(partial(_conditions, order), resetting.questions),
-        decisions=Decisions(given=given),
+        decisions=Decisions(given=given, since_unix_ms=since_unix_ms),
         dry_run=flags["dry_run"],
         reason=flags["reason"],
         break_lock=flags["break_lock"],

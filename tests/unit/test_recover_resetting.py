@@ -8,13 +8,13 @@ import pytest
 
 from rcfail.change.checks import refusing
 from rcfail.change.recover.action import Action, ActionKind
-from rcfail.change.recover.case import Case
+from rcfail.change.recover.case import Case, Decisions
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.reset.reset_order import Order
 from rcfail.change.recover.reset.resetting import conditions
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.observation import SilenceReason
-from tests.unit.world import Member, World, node_id
+from tests.unit.world import NOW_UNIX_MS, Member, World, node_id
 
 A, B, C, A1 = map(node_id, ("a", "b", "c", "a1"))
 NEW = node_id("f")
@@ -159,6 +159,23 @@ def test_a_hard_reset_that_was_interrupted_waits_until_the_old_id_is_missed() ->
         if other is not member:
             other.extra_lines, other.sees = (line,), {NEW: None}
     assert kinds(the_plan(world, wanted)) == ["wait", "forget"]
+
+
+def test_who_was_forgotten_waits_for_its_ban_before_it_is_met() -> None:
+    """Nobody says when it was forgotten, so the whole ban is waited for, from the first look on."""
+    world = filled()
+    wanted = order(world, rejoin=A)
+    member = alone(world, "a1")
+    for other in world:
+        if other is not member:
+            other.sees[A1] = None
+    first = the_plan(world, wanted)
+    assert kinds(first) == ["wait", "meet", "replicate"]
+    assert lacks(first.actions[0], world) == {"back-or-free"}
+    assert first.actions[0].within_ms > 60_000
+    (later,) = conditions(Case(world.snapshot(), decisions=Decisions(since_unix_ms=NOW_UNIX_MS - 66_000)), wanted)
+    assert kinds(later) == ["meet", "replicate"]
+    assert {each.key for each in later.actions} < {each.key for each in first.actions}
 
 
 def test_a_soft_way_back_ends_in_the_state_that_it_began_with() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
+from rcfail.change.recover.contact.forgotten import BackOrFree
 from rcfail.change.recover.contact.meeting import meeting, place_of
 from rcfail.change.recover.expect import (
     Alone,
@@ -23,6 +24,7 @@ from rcfail.change.recover.expect import (
     KnownToAll,
     OwnsNothing,
     Serves,
+    members,
     name_of,
     own_word,
     tables,
@@ -34,7 +36,7 @@ from rcfail.change.recover.reset.reset_objections import objection
 from rcfail.change.recover.reset.reset_order import Emptied, Order, Renewed, Resettable, at
 from rcfail.cluster.nouns import NodeId, Role
 from rcfail.cluster.snapshot import Node, Snapshot
-from rcfail.health.wording import answering, called, counted, listing, rcfail, size
+from rcfail.health.wording import answering, called, counted, duration, listing, rcfail, size
 
 _RESET_MS = 90_000
 """A flush of much data blocks, and the others notice another id with their next ping."""
@@ -176,6 +178,8 @@ def _way_back(case: Case, order: Order, node: Node, old: NodeId | None, *, done:
     if not done or KnownToAll(node.node_id).check(snapshot).refuses:
         met = meeting(snapshot, snapshot.node(old) or node, node)
         if met is not None:
+            if done and not order.hard:
+                yield from _after_ban(case, order, node)
             yield replace(met, about=order.node, aims=("rejoin",))
     follows = (Follows(node.node_id, order.rejoin), InSync(node.node_id))
     if done and not any(each.check(snapshot).refuses for each in follows):
@@ -196,6 +200,27 @@ def _way_back(case: Case, order: Order, node: Node, old: NodeId | None, *, done:
             Serves(order.rejoin),
         ),
         within_ms=within_ms(primary),
+    )
+
+
+def _after_ban(case: Case, order: Order, node: Node) -> Iterator[Action]:
+    """Who keeps its id and is forgotten already may be banned still, and nobody says until when: the others would not
+    let it in, and from 7.2 on tell each other to forget it again."""
+    snapshot = case.snapshot
+    lists = set(_listing(snapshot, node.node_id))
+    since = case.decisions.since_unix_ms or snapshot.taken_at_unix_ms
+    until = since + ban.ban_ms(case) + ban.SLACK_MS
+    if snapshot.taken_at_unix_ms >= until or all(
+        each in lists or each == node.node_id for each, _ in members(snapshot)
+    ):
+        return
+    yield Action(
+        ActionKind.WAIT,
+        order.node,
+        f"wait until no ban of {called(node)} can run any more, up to {duration(ban.ban_ms(case))}",
+        (BackOrFree(node.node_id, until),),
+        aims=("ban",),
+        within_ms=until - snapshot.taken_at_unix_ms + ban.SLACK_MS,
     )
 
 
@@ -240,7 +265,7 @@ def _story(snapshot: Snapshot, order: Order, node: Node, steps: tuple[Action, ..
         yield "It has been reset already; what is left is done."
     if order.rejoin is not None:
         if not order.hard and not _listed(snapshot, node.node_id):
-            yield "Who forgot it less than a minute ago does not let it in: then wait for that minute to be over."
+            yield "Who forgot it less than a minute ago does not let it in, so that minute is waited for."
         yield "Then it is met, and follows its primary with a new copy."
         return
     shard = snapshot.shard_of(node.node_id)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import subprocess
 
 from rcfail.practice.lab.register import NodeEntry
 from rcfail.wire.refusals import Refusal
@@ -82,24 +80,6 @@ def nothing_left(operator: Operator, *words: str) -> None:
     answer = operator.ask("recover", *words, "--yes")
     assert (answer.code, codes(answer)) == (0, []), answer.document
     assert changes(operator.lab) == before
-
-
-def killed_after_send(operator: Operator, *words: str) -> None:
-    """SIGKILL the program as soon as it says that its first command was sent."""
-    ran = operator.start("recover", *words, "--yes")
-    try:
-        assert ran.stderr is not None
-        for line in ran.stderr:
-            if "sent" in line:
-                break
-        else:
-            raise AssertionError(f"nothing was sent: {ran.communicate()}")
-        ran.send_signal(signal.SIGKILL)
-    finally:
-        if ran.poll() is None:
-            ran.kill()
-        ran.communicate()
-        assert isinstance(ran, subprocess.Popen)
 
 
 def follow_advice(advice: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,41 @@ class Operator:
     def lines(self) -> list[dict[str, Any]]:
         """Of the audit."""
         return [json.loads(each) for each in self.audit.read_text().splitlines()] if self.audit.exists() else []
+
+
+def killed_at(operator: Operator, *words: str, line: str) -> list[str]:
+    """Run it and end it with SIGKILL when it says this on stderr. All that it said until then."""
+    code, said, printed = _killed(operator, words, line)
+    assert code == -signal.SIGKILL, (code, said, printed)
+    return said
+
+
+def killed_after_each_send(operator: Operator, *words: str) -> int:
+    """Run it again and again, each time ended with SIGKILL right after it sent something, until one run has nothing to
+    send any more and ends well. How many were killed."""
+    for killed in range(_MOST_KILLED):
+        code, said, printed = _killed(operator, words, "  sent  ")
+        if code != -signal.SIGKILL:
+            assert code == 0, (code, said, printed)
+            return killed
+    raise AssertionError(f"{_MOST_KILLED} runs sent something, and it is not mended: {said}")
+
+
+def _killed(operator: Operator, words: tuple[str, ...], line: str) -> tuple[int, list[str], str]:
+    """How it ended, what it had said, and what it printed where it ended before it said the line."""
+    said: list[str] = []
+    with operator.start(*words) as process:
+        assert process.stderr is not None
+        for row in process.stderr:
+            said.append(row)
+            if line in row:
+                process.kill()
+                break
+        printed, _ = process.communicate()
+    return process.returncode, said, printed
+
+
+_MOST_KILLED = 20
 
 
 def sends(lab: RunningLab) -> dict[str, int]:

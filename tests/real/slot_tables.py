@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Mapping
 
 from rcfail.cluster.nouns import Belief
 from rcfail.practice.lab.register import NodeEntry
 from rcfail.wire.refusals import Refusal
-from tests.real.operators import Operator
 from tests.real.servers import RunningLab
 
 _CHANGING = ("setslot", "addslots", "addslotsrange", "delslots", "meet", "forget", "replicate", "reset", "failover")
@@ -70,18 +68,3 @@ def reply(lab: RunningLab, node: NodeEntry | str, *command: str | int) -> str:
     """What a client got, in words."""
     said = lab.ask(node, *command)
     return said.text if isinstance(said, Refusal) else str(said)
-
-
-def killed_at(operator: Operator, *words: str, line: str) -> list[str]:
-    """Run it and end it with SIGKILL when it says this on stderr. All that it said until then."""
-    said: list[str] = []
-    with operator.start(*words) as process:
-        assert process.stderr is not None
-        for row in process.stderr:
-            said.append(row)
-            if line in row:
-                process.send_signal(signal.SIGKILL)
-                break
-        printed, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, (process.returncode, said, printed)
-    return said

@@ -10,8 +10,8 @@ from rcfail.practice.lab.register import NodeEntry
 from rcfail.practice.lab.restart import Comeback, restart_all
 from rcfail.practice.lab.wish import Persistence
 from tests.real.conftest import LabMaker
-from tests.real.mended import FILLED, changes, codes, fill, keys_on, killed_after_send, nothing_left, planned, steps
-from tests.real.operators import Operator, leads
+from tests.real.mended import FILLED, changes, codes, fill, keys_on, nothing_left, planned, steps
+from tests.real.operators import Operator, killed_after_each_send, leads
 from tests.real.servers import RunningLab
 from tests.real.verdicts import health_of
 
@@ -68,14 +68,36 @@ def test_all_nodes_at_new_addresses(lab: LabMaker, tmp_path: Path) -> None:
     answer = planned(operator, *places(one))
     assert (answer.code, steps(answer)) == (OK, ["meet"] * 6), answer.document
     assert codes(answer)[0] == "nodes-apart"
-    killed_after_send(operator, *places(one))
-    done = operator.ask("recover", *places(one), "--yes")
-    assert done.code == OK, {k: v for k, v in done.data.items() if k in ("left", "stopped", "result")}
+    assert killed_after_each_send(operator, "recover", *places(one), "--yes") >= 3
     assert well(one), one.tables()
     assert [node.name for node in one.nodes if leads(one, node)] == ["n1", "n2", "n3"]
     assert [keys_on(one, node) for node in one.nodes] == [FILLED] * 6
     one.wait(lambda: health_of(one).exit_code == OK, "health to be OK", WAIT_S)
     nothing_left(operator)
+
+
+@every_server
+def test_a_replica_that_would_copy_an_emptied_primary_is_not_let_near_it(lab: LabMaker, tmp_path: Path) -> None:
+    """All have new addresses, and a primary has lost its files: that its replica does not find it saves the data."""
+    one = lab(node_timeout_ms=2000, persistence=Persistence.AOF)
+    operator, replica = Operator(one, tmp_path), one.replica_of("n1")
+    fill(one, "n1")
+    one.wait(lambda: keys_on(one, replica) == FILLED, "the keys to arrive", WAIT_S)
+    without_announced_ip(one)
+    scattered(one)
+    one.kill("n1")
+    for path in Path(one.node("n1").folder).rglob("*"):
+        if path.suffix in (".aof", ".rdb", ".manifest"):
+            path.unlink()
+    one.restart("n1")
+    one.wait(lambda: keys_on(one, "n1") == 0, "n1 to answer, empty", WAIT_S)
+    before = changes(one)
+    answer = operator.ask("recover", *places(one), "--yes")
+    assert (answer.code, answer.refused_by) == (REFUSED, {"data"}), answer.document
+    assert f"throws away its {FILLED} keys" in answer.data["conditions"][0]["story"]
+    assert (changes(one), keys_on(one, replica)) == (before, FILLED)
+    consented = operator.ask("recover", *places(one), "--allow-data-loss", "--dry-run")
+    assert consented.code == OK, consented.document
 
 
 @pytest.mark.long

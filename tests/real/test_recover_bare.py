@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.real.conftest import LabMaker
-from tests.real.mended import FILLED, codes, fill, keys_on, killed_after_send, nothing_left, planned, steps
-from tests.real.operators import Operator
+from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
+from tests.real.operators import Operator, killed_at
 from tests.real.test_recover_misplaced import make_spare
 from tests.real.verdicts import health_of
 
@@ -37,7 +37,7 @@ def test_a_bare_shard_borrows_a_replica(lab: LabMaker, tmp_path: Path) -> None:
     answer = planned(operator)
     assert (answer.code, codes(answer), steps(answer)) == (OK, ["shard-bare"], ["replicate"])
     (step,) = answer.data["plan"]["steps"]
-    killed_after_send(operator)
+    killed_at(operator, "recover", "--yes", line="  sent  ")
     done = operator.ask("recover", "--yes")
     assert done.code == OK, done.document
     moved = next(each for each in living if each.node_id == step["about"]["id"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ from rcfail.practice.lab.register import NodeEntry
 from rcfail.practice.lab.wish import Persistence
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
-from tests.real.operators import Answer, Operator, leads
+from tests.real.operators import Answer, Operator, killed_at, leads
 from tests.real.servers import REPOSITORY, RunningLab
 from tests.real.verdicts import health_of
 
@@ -59,20 +58,6 @@ def the(answer: Answer) -> dict[str, object]:
     (one,) = answer.data["conditions"]
     found: dict[str, object] = one
     return found
-
-
-def killed_at(process: subprocess.Popen[str], words: str) -> None:
-    """SIGKILL as soon as the program says this."""
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if words in line:
-                break
-        else:
-            raise AssertionError(f"it never said {words!r}: {process.communicate()}")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 class Follower:
@@ -139,7 +124,7 @@ def test_dead_nodes_are_started_once_and_hold_every_key_again(lab: LabMaker, tmp
     one.kill("n1")
     old = one.node("n1")
     for words in ("step 1", "it is on its way"):
-        killed_at(operator.start("recover", *start, "--yes"), words)
+        killed_at(operator, "recover", *start, "--yes", line=words)
     one.wait(lambda: one.see(old).nodes is not None, "the command to go on without us", WAIT_S)
     assert one.belief("n2", replica).slots, "the replica took over before its old primary was started"
     done = operator.ask("recover", *start, "--wait", "--yes", within_s=RUN_S)

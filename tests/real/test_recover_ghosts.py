@@ -9,9 +9,8 @@ import pytest
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
-from tests.real.operators import Answer, Operator
+from tests.real.operators import Answer, Operator, killed_at
 from tests.real.servers import RunningLab, all_servers
-from tests.real.slot_tables import killed_at
 from tests.real.test_recover_replaced import SHORT_BAN
 from tests.real.verdicts import health_of
 

@@ -15,9 +15,8 @@ from rcfail.practice.lab.wish import Persistence
 from tests.real import test_recipes
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
-from tests.real.operators import Answer, Operator, leads, sends
+from tests.real.operators import Answer, Operator, killed_at, leads, sends
 from tests.real.servers import RunningLab
-from tests.real.slot_tables import killed_at
 from tests.real.test_beside_redis_cli import redis_cli
 from tests.real.test_recipes import Shell
 from tests.real.verdicts import health_of

@@ -8,8 +8,8 @@ import pytest
 
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
-from tests.real.mended import FILLED, codes, fill, keys_on, killed_after_send, nothing_left, planned, steps
-from tests.real.operators import Operator
+from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
+from tests.real.operators import Operator, killed_at
 from tests.real.servers import RunningLab
 from tests.real.verdicts import health_of
 
@@ -45,7 +45,7 @@ def test_a_replica_that_follows_a_replica(lab: LabMaker, tmp_path: Path) -> None
     one.wait(lambda: "replica-of-replica" in health_of(one).codes, "health to name it", WAIT_S)
     answer = planned(operator)
     assert (answer.code, codes(answer), steps(answer)) == (OK, ["replica-of-replica"], ["replicate"])
-    killed_after_send(operator)
+    killed_at(operator, "recover", "--yes", line="  sent  ")
     done = operator.ask("recover", "--yes")
     assert done.code == OK, done.document
     assert one.belief(second, second).primary_id == one.node("n1").node_id
@@ -79,7 +79,7 @@ def test_replicas_of_a_ghost(lab: LabMaker, tmp_path: Path) -> None:
     one.wait(lambda: len(ghosts(operator)) == 2, "both to count", WAIT_S)
     assert "replica-link-down" in health_of(one).codes
     assert ghosts(operator)[kept.node_id][-1] == one.node("n1").node_id
-    killed_after_send(operator, empty.node_id)
+    killed_at(operator, "recover", empty.node_id, "--yes", line="  sent  ")
     for node in (empty, kept):
         done = operator.ask("recover", node.node_id, "--yes")
         assert done.code == OK, done.document

@@ -9,9 +9,9 @@ import pytest
 
 from rcfail.practice.lab.tables import Side
 from tests.real.conftest import LabMaker
-from tests.real.operators import Operator
+from tests.real.operators import Operator, killed_at
 from tests.real.servers import RunningLab, all_servers
-from tests.real.slot_tables import killed_at, owned_by, reply, tables, told
+from tests.real.slot_tables import owned_by, reply, tables, told
 from tests.real.test_beside_redis_cli import redis_cli
 from tests.real.verdicts import health_of
 

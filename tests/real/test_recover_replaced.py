@@ -10,9 +10,8 @@ from rcfail.practice.lab.register import NodeEntry
 from rcfail.practice.lab.restart import Comeback
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
-from tests.real.operators import Answer, Operator
+from tests.real.operators import Answer, Operator, killed_at
 from tests.real.servers import RunningLab, all_servers
-from tests.real.slot_tables import killed_at
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server

@@ -8,8 +8,8 @@ import pytest
 
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
-from tests.real.mended import FILLED, codes, fill, keys_on, killed_after_send, nothing_left, planned, steps
-from tests.real.operators import Answer, Operator
+from tests.real.mended import FILLED, codes, fill, keys_on, nothing_left, planned, steps
+from tests.real.operators import Answer, Operator, killed_at
 from tests.real.servers import RunningLab
 from tests.real.verdicts import health_of
 
@@ -51,7 +51,7 @@ def test_a_member_that_was_reset_follows_its_shard_again(lab: LabMaker, tmp_path
     assert "primary-empty" in health_of(one).codes
     answer = planned(operator)
     assert (answer.code, codes(answer), steps(answer)) == (OK, ["primary-returned"], ["replicate"])
-    killed_after_send(operator)
+    killed_at(operator, "recover", "--yes", line="  sent  ")
     done = operator.ask("recover", "--yes")
     assert done.code == OK, done.document
     assert one.belief(replica, replica).primary_id == one.node("n1").node_id

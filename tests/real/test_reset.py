@@ -10,9 +10,8 @@ from rcfail.cluster.nouns import Belief, NodeId, Role
 from rcfail.practice.lab.register import NodeEntry
 from tests.real.conftest import LabMaker
 from tests.real.mended import FILLED, fill, keys_on, steps
-from tests.real.operators import Answer, Operator
+from tests.real.operators import Answer, Operator, killed_at
 from tests.real.servers import RunningLab
-from tests.real.slot_tables import killed_at
 from tests.real.verdicts import health_of
 
 every_server = pytest.mark.every_server
@@ -142,6 +141,9 @@ def test_a_node_that_leaves_is_known_to_nobody(lab: LabMaker, tmp_path: Path) ->
         again = refused(operator, place(node), word, "--yes")
         assert (again.code, again.data["conditions"]) == (OK, [])
     assert [keys_on(one, each) for each in one.primaries] == [FILLED] * 3
+    back = operator.ask("reset", place(soft), "--soft", "--rejoin", place(one.node("n1")), "--yes", within_s=240)
+    assert back.code == OK, back.document
+    assert (own(one, soft).node_id, keys_on(one, soft)) == (soft.node_id, FILLED)
 
 
 @every_server

@@ -186,10 +186,17 @@ def test_who_is_not_elected_by_itself_is_forced_with_all_its_keys(lab: LabMaker,
         one.wait(lambda: all(one.belief(at, "n2").failed for at in living), "the verdict", WAIT_S)
         one.wait(lambda: one.vitals(heir).replication.link_down_since_s == -1, "the age to be unknown", WAIT_S)
     one.wait(lambda: "failover-blocked" in health_of(one).codes, "health to name it", WAIT_S)
-    plan = planned(operator)
+    consent = []
+    if barred == "restarted":
+        # Nobody knows what its primary saved after it: that one is to be started, if the operator says no other.
+        held = operator.ask("recover", "--yes")
+        assert (held.code, steps(held), lost(held)["choice"]) == (REFUSED, [], True), held.document
+        assert "--allow-data-loss" in lost(held)["advice"]
+        consent = ["--allow-data-loss"]
+    plan = planned(operator, *consent)
     assert (plan.code, steps(plan)) == (OK, ["failover"])
     assert f"{FILLED} keys" in lost(plan)["story"]
-    done = operator.ask("recover", "--yes")
+    done = operator.ask("recover", "--yes", *consent)
     assert done.data["outcomes"][0]["outcome"] == "done", done.document
     assert (done.code, {each["condition"] for each in done.data["left"]}) == (INCOMPLETE, {"node-down"})
     assert leads(one, heir)
@@ -226,10 +233,11 @@ def test_a_shard_without_a_copy_is_named_and_its_slots_go_to_nobody(lab: LabMake
     for each in (heir, one.node("n2")):
         assert f"{each.node_id} at {each.endpoint}" in said["story"]
     assert "--start-cmd" in said["advice"]
-    # The replica alone comes back with its keys: then it is forced.
+    # The replica alone comes back with its keys: then it is forced, once the operator gives up what its primary saved.
     one.restart(heir)
-    one.wait(lambda: steps(planned(operator)) == ["failover"], "it to be seen", WAIT_S)
-    done = operator.ask("recover", "--yes")
+    consent = "--allow-data-loss"
+    one.wait(lambda: steps(planned(operator, consent)) == ["failover"], "it to be seen", WAIT_S)
+    done = operator.ask("recover", "--yes", consent)
     assert done.data["outcomes"][0]["outcome"] == "done", done.document
     assert keys_on(one, heir) == FILLED
     back(one, operator, "n2")

@@ -21,6 +21,7 @@ from tests.unit.world import World, node_id
 
 A, B, C, D, E = map(node_id, "abcde")
 NOBODY: frozenset[NodeId] = frozenset()
+NOBODY_LOSES: frozenset[Override] = frozenset()
 
 
 def planned(world: World, decisions: Decisions | None = None, taken: frozenset[NodeId] = NOBODY) -> list[Condition]:
@@ -85,6 +86,21 @@ def test_an_election_that_comes_by_itself_is_awaited() -> None:
         assert found.actions[0].within_ms >= 60_000  # the second election of a lost one comes after 4 node timeouts
 
 
+@pytest.mark.parametrize("obstacle", ["aged", "restarted"])
+def test_a_replica_that_lacks_writes_of_its_primary_takes_consent(obstacle: str) -> None:
+    """Its link broke long before its primary died, or nobody knows when: that one may have saved what is newer."""
+    world = lost(World.of(3, 1), "a")
+    if obstacle == "aged":
+        aged(world, "a1")
+    else:
+        restarted(world, "a1")
+    found = the_one(world)
+    assert (moves(found), found.choice) == ([], True)
+    assert "it would lose data" in found.story
+    assert "--allow-data-loss" in found.advice
+    assert "--start-cmd" in found.advice, "to start the primary comes first"
+
+
 @pytest.mark.parametrize("obstacle", ["nofailover", "aged", "restarted"])
 def test_whom_no_vote_would_promote_is_forced_with_what_it_holds(obstacle: str) -> None:
     world = lost(World.of(3, 1), "a")
@@ -95,20 +111,21 @@ def test_whom_no_vote_would_promote_is_forced_with_what_it_holds(obstacle: str) 
             aged(world, "a1")
         case "restarted":
             restarted(world, "a1")
-    found = the_one(world)
+    given = NOBODY_LOSES if obstacle == "nofailover" else frozenset({Override.DATA_LOSS})
+    found = the_one(world, Decisions(given=given))
     assert moves(found) == [("force", "a1")]
     assert "10 keys" in found.story
     assert "is lost" in found.story
     request = found.actions[0].request
     assert request is not None
-    assert (request.primary, request.expected_primary, request.given) == (A, A, frozenset())
+    assert (request.primary, request.expected_primary, request.given) == (A, A, given)
 
 
 def test_of_two_replicas_the_one_with_more_of_the_stream_is_forced() -> None:
     world = lost(World.of(3, 2), "a")
     aged(world, "a1", "a2")
     world["a1"].info |= {"slave_repl_offset": "4000", "slave_read_repl_offset": "4000"}
-    assert moves(the_one(world)) == [("force", "a2")]
+    assert moves(the_one(world, Decisions(given=frozenset({Override.DATA_LOSS})))) == [("force", "a2")]
 
 
 @pytest.mark.parametrize("given", [frozenset(), frozenset({Override.DATA_LOSS})])
@@ -258,7 +275,8 @@ def test_a_primary_that_is_started_or_awaited_is_left_alone() -> None:
     aged(world, "a1")
     for followed in (Decisions(wait=True), Decisions(start_cmd="true")):
         assert planned(world, followed, frozenset({A})) == []
-    assert moves(*planned(world, taken=frozenset({A}))) == [("force", "a1")]
+    consent = Decisions(given=frozenset({Override.DATA_LOSS}))
+    assert moves(*planned(world, consent, frozenset({A}))) == [("force", "a1")]
 
 
 def test_a_primary_that_answers_us_is_not_lost() -> None:

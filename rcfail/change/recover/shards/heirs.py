@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rcfail.change.candidates import Contender, contenders
 from rcfail.change.checks import Check, CheckVerdict
@@ -49,7 +49,25 @@ def heirs(case: Case, shard: Shard, mode: Mode, fenced: Collection[NodeId] = ())
     asked = request(case, shard.primary_id, shard.primary_id, mode, fenced)
     # A second look belongs to the moment of the send; here one stands for both.
     found = contenders(Seen(snapshot, snapshot), asked)
-    return tuple(each for each in found if snapshot.nodes[each.node_id].view is not None and not worthless(each))
+    able = (each for each in found if snapshot.nodes[each.node_id].view is not None and not worthless(each))
+    urged = mode is Mode.TAKEOVER or shard.primary_id in case.decisions.fenced
+    return tuple(able) if urged else tuple(_sure(each, asked) for each in able)
+
+
+def _sure(contender: Contender, asked: Request) -> Contender:
+    """While a majority stands nothing is urgent but the shard itself, and its primary may be started with all that it
+    saved: once a replica is promoted it copies that one. So what a replica lacks for certain, or may lack, is the
+    operator's to give away. `rcfail failover` leaves it at a warning, for there he has named the replica himself; so
+    it is where he says that the primary is stopped.
+    """
+    allowed = Override.DATA_LOSS in asked.given
+    checks = tuple(
+        replace(each, verdict=CheckVerdict.FAIL, override=Override.DATA_LOSS, overridden=allowed)
+        if each.code == "data" and each.verdict is CheckVerdict.WARN
+        else each
+        for each in contender.checks
+    )
+    return replace(contender, checks=checks, refused=any(each.refuses for each in checks))
 
 
 def worthless(contender: Contender) -> bool:

@@ -136,6 +136,7 @@ def test_it_is_renewed_and_a_thief_is_seen(lab: LabMaker, tmp_path: Path) -> Non
         for seat in seats_of(snapshot):
             made.say(by_id[seat.members[0][0]], "SET", seat.key, thief.text)
         assert not held.still_held()
+        assert not held.unread, "it was read, and is another's"
         assert "stolen" not in held.lost
         assert "elsewhere" in held.lost
     assert values(made, snapshot) == [thief.text] * 3, "what is not ours is not deleted"

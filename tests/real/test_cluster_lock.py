@@ -85,6 +85,7 @@ def test_keys_that_die_while_they_are_held_are_missed_at_once(lab: LabMaker, tmp
         assert not held.still_held()
         assert door.most_at_once == 4
         assert held.lost.startswith("1 of 5 keys of the lock are left")
+        assert held.unread, "nobody else has it"
         made.thaw(*dead)
         made.wait(held.still_held, "the keys are back")
     assert values(made, snapshot) == []

@@ -50,7 +50,9 @@ def heirs(case: Case, shard: Shard, mode: Mode, fenced: Collection[NodeId] = ())
     # A second look belongs to the moment of the send; here one stands for both.
     found = contenders(Seen(snapshot, snapshot), asked)
     able = (each for each in found if snapshot.nodes[each.node_id].view is not None and not worthless(each))
-    urged = mode is Mode.TAKEOVER or shard.primary_id in case.decisions.fenced
+    # Of an owner without an address nobody knows since when it is silent, and another node stands where it was.
+    gone = "noaddr" in snapshot.nodes[shard.primary_id].flags
+    urged = gone or mode is Mode.TAKEOVER or shard.primary_id in case.decisions.fenced
     return tuple(able) if urged else tuple(_sure(each, asked) for each in able)
 
 

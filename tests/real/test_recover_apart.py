@@ -112,7 +112,8 @@ def test_a_member_that_was_forgotten_by_one_node(lab: LabMaker, tmp_path: Path) 
     one.wait(lambda: "node-unknown-to-some" in health_of(one).codes, "health to name it", WAIT_S)
     answer = planned(operator)
     assert answer.code == OK, answer.document
-    assert "unknown-to-some" in codes(answer)
+    # From Valkey 8.1 on the one that forgot it may be meeting it again already, in vain while its ban lasts.
+    assert {"unknown-to-some", "handshake-loop"} & set(codes(answer)), answer.document
     done = operator.ask("recover", "--yes", within_s=240)
     assert done.code == OK, done.told
     assert all(one.lists(node, replica) for node in one.nodes), one.tables()

@@ -263,7 +263,7 @@ def _nobody(case: Case, slots: list[int], flag: str) -> tuple[str, str]:
             f"Start it first. Only if it never comes back, name an owner{pick}: {flag}",
         )
     return (
-        f"No key is at stake as far as {counted(len(counters(snapshot)), 'node')} tell, and rcfail invents no owner.",
+        f"No key is at stake, by the word of {counted(len(counters(snapshot)), 'node')}, and rcfail invents no owner.",
         f"Name the owner{pick}: {flag}",
     )
 

@@ -81,8 +81,8 @@ def _seen(case: Case, fate: Fate, slots: list[int]) -> str:
         keys = f"{named(case.snapshot, fate.who)} did not say how many keys of {_them(slots)} it holds"
     if fate.known is None:
         return f"no view gives {what} to anybody; {keys}"
-    said = "is said" if len(slots) == 1 else "are said"
-    return f"{what} {said} to be owned by {name_of(case.snapshot, fate.known)}, which does not claim {_them(slots)}; {keys}"
+    said, owner = "is said" if len(slots) == 1 else "are said", name_of(case.snapshot, fate.known)
+    return f"{what} {said} to be owned by {owner}, which does not claim {_them(slots)}; {keys}"
 
 
 def _story(case: Case, fate: Fate, slots: list[int]) -> str:

@@ -117,10 +117,28 @@ def _asked_there(site: Site, place: Endpoint, its: list[Question], deadline: Dea
 
 def unexplained(seen: Examined) -> str:
     """What is critical or unknown for health, and no condition is about it."""
+    return listing([f"{each.code} {each.subject.address}".strip() for each in _unexplained(seen)], 4)
+
+
+def passing(seen: Examined) -> str:
+    """What is wrong, in a clause, where all of it passes by itself and nothing is to be done; else ""."""
+    if seen.conditions:
+        return listing([each.subject for each in seen.conditions], 3) if all(map(_passes, seen.conditions)) else ""
+    left = _unexplained(seen)
+    # Nodes keep their state for up to 5 s once they see a majority again (CLUSTER_MAX_REJOIN_DELAY, cluster_legacy.c).
+    return _STATE if left and all(each.code == _STATE for each in left) else ""
+
+
+_STATE = "cluster-state-fail"
+
+
+def _passes(condition: Condition) -> bool:
+    return condition.passes and not condition.actions
+
+
+def _unexplained(seen: Examined) -> list[Finding]:
     explained = {code for each in seen.conditions for code in each.findings}
-    bad = [each for each in seen.case.findings if _is_bad(each) and each.code not in explained]
-    return listing([f"{each.code} {each.subject.address}".strip() for each in bad], 4)
+    return [each for each in seen.case.findings if each.severity in _BAD and each.code not in explained]
 
 
-def _is_bad(finding: Finding) -> bool:
-    return finding.severity in (Severity.CRITICAL, Severity.UNKNOWN)
+_BAD = (Severity.CRITICAL, Severity.UNKNOWN)

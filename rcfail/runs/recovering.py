@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +15,23 @@ from rcfail.change.recover.action import Action, Send
 from rcfail.change.recover.preflight import preflight
 from rcfail.change.recover.recovery import Recovery
 from rcfail.change.told import Turn
-from rcfail.clock import Deadline
+from rcfail.clock import Deadline, poll
 from rcfail.cluster.observation import Observation
 from rcfail.cluster.snapshot import Snapshot
-from rcfail.errors import ConfigFault, Refused
+from rcfail.cluster.succession import node_timeouts_ms
+from rcfail.errors import ConfigFault, OutOfTime, Refused
 from rcfail.runs.moving import Orders, Site, at_work
 from rcfail.runs.permitted import permitted
 
 if TYPE_CHECKING:
     pass
 from rcfail.runs.course import Course
-from rcfail.runs.examining import Examined, Ways, Wish, examine, unexplained
+from rcfail.runs.examining import Examined, Ways, Wish, examine, passing, unexplained
 
 
 def recover(site: Site, wish: Wish, ways: Ways) -> Recovery:
     """Raises CannotSee, NotMeant, Declined, LockHeld, Refused; all of them before anything was sent."""
-    seen = examine(site, wish)
+    seen = _once_it_passed(site, wish, ways, examine(site, wish))
     found = _planned(site, wish, seen)
     if found.turn is not Turn.ALLOWED:
         return found
@@ -63,6 +65,34 @@ def recover(site: Site, wish: Wish, ways: Ways) -> Recovery:
         hands.exit_code = done.exit_code
         notes = (hands.audit.trouble,) if hands.audit.trouble else ()
         return replace(done, notes=(*done.notes, *notes))
+
+
+def _once_it_passed(site: Site, wish: Wish, ways: Ways, seen: Examined) -> Examined:
+    """Right after a change, also one of a run that was killed, nodes go on for seconds as they were before. Who wants
+    to know only is told at once."""
+    what = passing(seen)
+    if wish.dry_run or not what:
+        return seen
+    longest_s = _PASSES_S + _TIMEOUTS * node_timeouts_ms(seen.case.snapshot)[1] / 1000
+    ways.tell(
+        f"nothing to do, and not well yet: {what}; that passes by itself, and is waited for up to {longest_s:g} s"
+    )
+    last = [seen]
+
+    def look() -> bool:
+        last[0] = examine(site, wish)
+        return not passing(last[0])
+
+    with suppress(OutOfTime):
+        poll(look, bool, deadline=Deadline.after(longest_s, site.clock), every_s=_EVERY_S, waiting_for=what)
+    return last[0]
+
+
+_EVERY_S = 0.5
+_PASSES_S = 10.0
+_TIMEOUTS = 4
+"""An owner of slots stays failed for two node timeouts after the verdict, also where it is heard again
+(clearNodeFailureIfNeeded, cluster_legacy.c)."""
 
 
 def _planned(site: Site, wish: Wish, seen: Examined) -> Recovery:

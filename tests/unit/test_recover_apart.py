@@ -114,6 +114,20 @@ def test_after_the_first_step_the_rest_has_the_same_keys() -> None:
     assert before.issuperset(after)
 
 
+def test_replicas_are_met_when_no_owner_is_held_for_failed_any_more() -> None:
+    """Met sooner, the replica of that owner would be elected, and may lack what its primary wrote last."""
+    world = World.of(3, 1)
+    old = scatter(world, ("a", "b", "c"))
+    world["b"].sees[A] = world["a"].line(flags=("fail",))
+    wait, others = the(case(world, old)).actions
+    assert (wait.kind, wait.sends, wait.key) == (ActionKind.WAIT, (), ("wait", A, "owners"))
+    assert others.key == ("meet", A, "others")
+    told = [each.check(case(world, old).snapshot) for each in wait.expects]
+    assert refusing(told)
+    del world["b"].sees[A]
+    assert [each.key for each in the(case(world, old)).actions] == [("meet", A, "others")]
+
+
 def test_a_replica_that_would_copy_an_emptied_primary_is_not_met_unseen() -> None:
     """Once it finds its primary it copies nothing, and nobody else holds what it has."""
     world = World.of(3, 2)

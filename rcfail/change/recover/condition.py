@@ -45,6 +45,7 @@ class Condition:
     are the codes of health that it explains. Without `actions` rcfail cannot end it now: then `advice` says what does,
     as a sentence with the exact next command. `choice`: only the operator can decide; `advice` says how he says it.
     `doubt` are other conditions that look the same from here, and `advice` then says what would tell.
+    `passes`: without any action it is over within seconds.
     """
 
     code: ConditionCode
@@ -57,6 +58,7 @@ class Condition:
     advice: str = ""
     choice: bool = False
     doubt: tuple[ConditionCode, ...] = ()
+    passes: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

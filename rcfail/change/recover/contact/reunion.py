@@ -76,6 +76,8 @@ def actions(case: Case, plan: Plan) -> tuple[Action, ...]:
     found = []
     if plan.owners:
         found.append(_owners_met(case, plan))
+    elif plan.others and Together(plan.first).check(case.snapshot).refuses:
+        found.append(_owners_heard(case, plan))
     if plan.others:
         found.append(_others_met(case, plan))
     if found:
@@ -88,6 +90,21 @@ def _owners_met(case: Case, plan: Plan) -> Action:
     assert plan.hub is not None
     return _meeting(
         case, plan, plan.owners, "owners", tuple((plan.hub, each) for each in plan.owners), (Together(plan.first),)
+    )
+
+
+def _owners_heard(case: Case, plan: Plan) -> Action:
+    """A flag of an owner outlives the meeting. A replica that is met while its primary is held for failed would stand
+    for election, and may lack what that primary wrote last."""
+    assert plan.hub is not None
+    title = "wait until all owners of slots that were met hear each other"
+    return Action(
+        ActionKind.WAIT,
+        plan.hub.node_id,
+        title,
+        (Together(plan.first),),
+        aims=("owners",),
+        within_ms=settling_ms(case.snapshot),
     )
 
 

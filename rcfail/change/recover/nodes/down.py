@@ -67,6 +67,7 @@ def _condition(case: Case, node: Node, stage: Stage) -> Condition:
         "" if awaited and not perilous else _advice(case, node, stage, prospect),
         choice=perilous and bool(case.decisions.start_cmd),
         doubt=(ConditionCode.ADDRESS_WRONG,) if stage is Stage.HIDDEN and not actions else (),
+        passes=stage is Stage.DOUBTED,
     )
 
 

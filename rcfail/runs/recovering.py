@@ -73,7 +73,8 @@ def _once_it_passed(site: Site, wish: Wish, ways: Ways, seen: Examined) -> Exami
     what = passing(seen)
     if wish.dry_run or not what:
         return seen
-    longest_s = _PASSES_S + _TIMEOUTS * node_timeouts_ms(seen.case.snapshot)[1] / 1000
+    flags_s = _TIMEOUTS * node_timeouts_ms(seen.case.snapshot)[1] / 1000 if seen.conditions else 0.0
+    longest_s = _PASSES_S + flags_s
     ways.tell(
         f"nothing to do, and not well yet: {what}; that passes by itself, and is waited for up to {longest_s:g} s"
     )

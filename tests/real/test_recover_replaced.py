@@ -71,8 +71,17 @@ def test_a_wiped_replica_is_a_replica_again(lab: LabMaker, tmp_path: Path) -> No
 def test_killed_after_each_command_it_goes_on_from_where_the_cluster_stands(
     lab: LabMaker, path: str, tmp_path: Path
 ) -> None:
-    one = lab(node_timeout_ms=2000, conf=SHORT_BAN, server=path)
-    operator, replica = Operator(one, tmp_path), one.replica_of("n2")
+    goes_on(lab(node_timeout_ms=2000, conf=SHORT_BAN, server=path), tmp_path)
+
+
+@pytest.mark.long
+@every_server
+def test_killed_after_each_command_it_goes_on_also_with_a_ban_of_a_minute(lab: LabMaker, tmp_path: Path) -> None:
+    goes_on(lab(node_timeout_ms=2000), tmp_path)
+
+
+def goes_on(one: RunningLab, state: Path) -> None:
+    operator, replica = Operator(one, state), one.replica_of("n2")
     fill(one, "n2")
     old = wiped(one, replica.name)
     for word in ("MEET", "REPLICATE", "FORGET"):

@@ -14,6 +14,27 @@ _FOLDER = "runbooks"
 _SUFFIX = ".md"
 
 
+PAGE_OF_CONDITION = {
+    "nodes-apart": "addresses-changed",
+    "address-wrong": "self-address-wrong",
+    "owner-without-address": "node-noaddr",
+    "node-down": "node-failed",
+    "shard-lost": "failover-blocked",
+    "slot-open": "slots-open",
+    "node-replaced": "replace-a-node",
+    "primary-returned": "primary-empty",
+    "replica-of-ghost": "replica-link-down",
+    "link-down": "replica-link-down",
+    "never-synced": "replica-never-synced",
+    "shard-bare": "replica-missing",
+    "foreign-member": "foreign-cluster",
+    "handshake-loop": "node-handshake",
+    "ghost": "node-ghost",
+    "unknown-to-some": "node-unknown-to-some",
+}
+"""The pages of conditions of a recovery that have no page of their own name."""
+
+
 def page_of(name: str) -> str | None:
     """The text of `runbooks/NAME.md`, or None where there is no such page. `name` must be one of `page_names`, or a
     known finding's code: it becomes a part of a path.

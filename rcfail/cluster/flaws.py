@@ -72,7 +72,10 @@ class Meaning(NamedTuple):
 
 _REFUSES = "It refuses the file and ends."
 _REPAIR = "Write a repaired copy: --repair."
-_REPLACE = "Start it with an empty folder as a new node, and let it take the old one's place: rcfail recover."
+_REPLACE = (
+    "Keep its data files elsewhere, start it with an empty folder as a new node, and let it take the old one's place: "
+    "rcfail recover."
+)
 _GOSSIP = "Nothing: once it runs, the other nodes tell it."
 _WATCH = "Once it runs: rcfail health."
 
@@ -112,11 +115,12 @@ MEANINGS: dict[FlawCode, Meaning] = {
     FlawCode.MYSELF_MISSING: Meaning(
         Grade.CRITICAL,
         _REFUSES,
-        "Nothing in the file says who it is. If you know its id and the file lists it: --repair --self ID. "
+        "Nothing in the file says who it is. If the file lists it, by an id or an address that you know: --repair "
+        "--self ID|HOST:PORT. "
         f"Else the identity is lost. {_REPLACE}",
     ),
     FlawCode.MYSELF_TWICE: Meaning(
-        Grade.CRITICAL, "It crashes at an assertion.", "Say which one it is: --repair --self ID."
+        Grade.CRITICAL, "It crashes at an assertion.", "Say which one it is: --repair --self ID|HOST:PORT."
     ),
     FlawCode.MYSELF_WRONG: Meaning(
         Grade.CRITICAL,

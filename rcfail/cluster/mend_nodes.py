@@ -127,7 +127,7 @@ def _own_line(lines: list[ConfLine], self_id: str) -> tuple[ConfLine | None, str
     if len({each.node_id for each in own}) == 1:
         return own[0], ""
     if own:
-        return None, "two lines say that they are the node itself: say which with --self ID"
+        return None, "two lines say that they are the node itself: say which with --self ID|HOST:PORT"
     return None, "no line that can be kept says which node this is: its identity is not in the file"
 
 

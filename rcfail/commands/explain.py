@@ -8,9 +8,10 @@ import click
 
 from rcfail.commands.codes import known_code
 from rcfail.commands.options import Verb, completed_by
+from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
-from rcfail.health.catalogue import ENTRIES, Entry
-from rcfail.pages import page_of
+from rcfail.health.catalogue import BY_CODE, ENTRIES, Entry
+from rcfail.pages import PAGE_OF_CONDITION, page_of
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, span, wrapped
 from rcfail.render.markdown import markdown_lines, squeezed
 from rcfail.render.outcome import Json, Outcome
@@ -24,14 +25,14 @@ _COLUMN = max(len(entry.code) for entry in ENTRIES) + 2
 def explain(code: str | None) -> Outcome:
     """Explain a finding: what it means, how to confirm it, what to do.
 
-    CODE is what stands beside the number of a finding in `rcfail health`. Without it, all codes are listed.
-    Needs no cluster.
+    CODE is what stands beside the number of a finding in `rcfail health`, or before a condition of `rcfail recover`.
+    Without it, all codes are listed. Needs no cluster.
     """
     if code is None:
         return Outcome(
             "explain", ExitCode.OK, text=_list, data=lambda: {"findings": [_facts(each) for each in ENTRIES]}
         )
-    entry = known_code(code)
+    entry = _meant(code)
     page = page_of(entry.code)
     return Outcome(
         "explain",
@@ -40,6 +41,14 @@ def explain(code: str | None) -> Outcome:
         data=lambda: {**_facts(entry), "page": page},
         notes=() if page else (f"no runbook page for {entry.code} is installed",),
     )
+
+
+def _meant(word: str) -> Entry:
+    """The finding, also where the word is a condition of a recovery. Raises UsageFault."""
+    page = PAGE_OF_CONDITION.get(word.strip().lower())
+    if page is not None and page not in BY_CODE:
+        raise UsageFault(f"{word} is a condition of rcfail recover, and no finding", f"Its page: rcfail runbook {page}")
+    return known_code(page or word)
 
 
 def _facts(entry: Entry) -> Json:

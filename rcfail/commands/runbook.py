@@ -14,7 +14,7 @@ from rcfail.commands.options import Verb, completed_by
 from rcfail.errors import UsageFault
 from rcfail.exits import ExitCode
 from rcfail.health.catalogue import BY_CODE, RANK
-from rcfail.pages import page_names, page_of, title_of
+from rcfail.pages import PAGE_OF_CONDITION, page_names, page_of, title_of
 from rcfail.render.lines import EMPTY, Line, Span, Style, line, wrapped
 from rcfail.render.markdown import markdown_lines, squeezed
 from rcfail.render.outcome import Json, Outcome
@@ -48,6 +48,7 @@ def runbook(name: str | None) -> Outcome:
 def _known(name: str, names: list[str]) -> str:
     """The page as a user writes its name. Raises UsageFault with the nearest ones."""
     wanted = name.strip().lower().removeprefix("runbooks/").removesuffix(".md")
+    wanted = PAGE_OF_CONDITION.get(wanted, wanted)
     if wanted in names:
         return wanted
     from difflib import get_close_matches

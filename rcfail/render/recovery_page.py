@@ -202,7 +202,7 @@ def _left(told: Recovery, width: int) -> Iterator[Line]:
         yield from _condition(each, width)
         yield from _advice(each, width)
         if each.actions and not each.advice:
-            text = f"hint: Run it again: rcfail {told.what}. Its next step: {each.actions[0].title}"
+            text = f"hint: Give the same command again. Its next step: {each.actions[0].title}"
             yield from wrapped(text, width, first=line("  "), indent=8)
     if told.record and told.exit_code is not ExitCode.OK:
         yield EMPTY

@@ -59,3 +59,11 @@ def test_a_page_that_is_missing_is_said(capsys: Capsys, monkeypatch: pytest.Monk
     ran = rcfail(capsys, "explain", "slots-failed")
     assert ran.code == 0
     assert "note: no runbook page for slots-failed is installed" in ran.out
+
+
+def test_a_condition_of_a_recovery_is_explained_by_the_page_that_it_has(capsys: Capsys) -> None:
+    ran = rcfail(capsys, "explain", "ghost")
+    assert (ran.code, ran.out.startswith("node-ghost")) == (0, True), ran
+    ran = rcfail(capsys, "explain", "nodes-apart")
+    assert (ran.code, "rcfail runbook addresses-changed" in ran.err) == (64, True), ran
+    assert rcfail(capsys, "runbook", "nodes-apart").code == 0

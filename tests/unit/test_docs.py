@@ -11,6 +11,7 @@ from rcfail.change.recover.condition import ConditionCode
 from rcfail.commands.table import COMMANDS
 from rcfail.exits import MEANINGS, ExitCode
 from rcfail.health.catalogue import ENTRIES, Entry
+from rcfail.pages import PAGE_OF_CONDITION, page_names
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -73,6 +74,13 @@ def test_the_readme_lists_every_condition_that_a_recovery_knows() -> None:
     section = README.partition("\n## Bringing nodes back\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", section, re.M)
     assert [name for name, _, _ in rows] == [each.value for each in ConditionCode]
+
+
+def test_every_condition_that_a_recovery_knows_has_a_page() -> None:
+    names = {each.value for each in ConditionCode}
+    assert PAGE_OF_CONDITION.keys() <= names
+    assert {PAGE_OF_CONDITION.get(each, each) for each in names} <= set(page_names())
+    assert not PAGE_OF_CONDITION.keys() & set(page_names()), "a page of that name would be hidden"
 
 
 def test_the_readme_names_no_command_that_does_not_exist() -> None:

@@ -144,14 +144,14 @@ def _written_since(node: Node, primary: Node) -> int | None:
 
 
 def _ways(case: Case, node: Node) -> str:
-    """All of them are the operator's own. The safe one comes first."""
+    """All of them are the operator's own. The copy comes first, and not into the node's own folder: whoever empties a
+    node that saves has it write its dump anew, over the one that held the keys (flushAllDataAndResetRDB, db.c)."""
     again = rcfail("recover", answering(case.snapshot, node.node_id), word_for(node))
-    save, where = redis_cli(node.endpoint, "BGSAVE"), redis_cli(node.endpoint, "CONFIG", "GET", "dir")
-    bare = redis_cli(node.endpoint, "FLUSHALL")
+    save = redis_cli(node.endpoint, "--rdb", "FILE")
     return (
-        f"Save what it holds and keep a copy of the file: {save}, then look into {where}. To take it in again without "
-        f"its keys, stop it, move its dump file and append-only folder away (not nodes.conf), start it, then {again}; "
-        f"or empty it yourself, once the copy is safe ({bare}), then {again}. To keep it apart, leave it as it is"
+        f"Save what it holds in a file on this host: {save}. To take it in again without its keys, stop it, move its "
+        f"dump file and append-only folder away (not nodes.conf), start it, then {again}. To keep it apart, leave it "
+        "as it is"
     )
 
 

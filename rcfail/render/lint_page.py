@@ -47,6 +47,8 @@ def _verdict(lint: Lint) -> str:
         return "nothing is wrong with it"
     bad = sum(1 for each in lint.flaws if each.grade is Grade.CRITICAL)
     said = counted(len(lint.flaws), "flaw")
+    if len(lint.flaws) == bad == 1:
+        return "1 critical flaw"
     return f"{said}, {bad} of them critical" if bad else f"{said}, a server starts with it"
 
 
@@ -86,8 +88,10 @@ def _repair(told: Judged, width: int) -> Iterator[Line]:
         return
     dropped = sum(1 for each in mended.edits if each.change == "dropped")
     changed = sum(1 for each in mended.edits if each.change == "changed")
-    said = f"A repaired copy is in {told.path}: {counted(mended.text.count(chr(10)), 'line')}, "
-    said += f"{changed} of them changed, {counted(dropped, 'line')} dropped."
+    lines = counted(mended.text.count(chr(10)), "line")
+    said = f"A repaired copy is in {told.path}: {lines}, {changed} of them changed, {counted(dropped, 'line')} dropped."
+    if not told.lint.flaws:
+        said = f"Nothing had to be mended: {told.path} has the same {lines}."
     yield from wrapped(said, width, indent=2, style=Style.HEAD)
     for edit in mended.edits:
         yield from _edit(edit, width)

@@ -269,6 +269,19 @@ def test_a_copy_is_written_beside_it_and_over_nothing(capsys: Capsys, file: Path
     assert sorted(each.name for each in file.parent.iterdir()) == ["nodes.conf", "nodes.conf.repaired"]
 
 
+def test_a_copy_of_a_good_file_is_not_called_repaired(capsys: Capsys, file: Path) -> None:
+    ran = run(capsys, file, "--repair")
+    assert (ran.code, "Nothing had to be mended" in ran.out) == (0, True), ran
+    assert file.with_name("nodes.conf.repaired").read_text() == WHOLE
+    file.write_text(WHOLE.removesuffix("\n"))
+    assert "A repaired copy" in run(capsys, file, "--repair", "--force").out, "the line end is missing"
+
+
+def test_one_flaw_is_not_counted_twice(capsys: Capsys, file: Path) -> None:
+    file.write_text(BROKEN["garbage"][0])
+    assert "1 critical flaw\n" in run(capsys, file).out
+
+
 def test_the_file_itself_is_never_written(capsys: Capsys, file: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(file)
     for place in (file, tmp_path / "link"):

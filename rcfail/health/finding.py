@@ -17,6 +17,10 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+ALARMING = frozenset({Severity.CRITICAL, Severity.UNKNOWN})
+"""With a finding of these nobody can be told that all is well."""
+
+
 class Promise(StrEnum):
     """What a healthy cluster promises; a finding says which of the three it breaks."""
 

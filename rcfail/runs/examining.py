@@ -17,7 +17,7 @@ from rcfail.clock import Deadline
 from rcfail.cluster.nouns import Endpoint
 from rcfail.cluster.observation import Observation
 from rcfail.cluster.snapshot import Node, Snapshot
-from rcfail.health.finding import Finding, Severity, Thresholds
+from rcfail.health.finding import ALARMING, Finding, Thresholds
 from rcfail.health.wording import listing
 from rcfail.rounds import look_until_settled
 from rcfail.runs.moving import Site
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rcfail.wire.replies import Reply
 
 PLACES_AT_ONCE = 32
+_STATE = "cluster-state-fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +130,10 @@ def passing(seen: Examined) -> str:
     return _STATE if left and all(each.code == _STATE for each in left) else ""
 
 
-_STATE = "cluster-state-fail"
-
-
 def _passes(condition: Condition) -> bool:
     return condition.passes and not condition.actions
 
 
 def _unexplained(seen: Examined) -> list[Finding]:
     explained = {code for each in seen.conditions for code in each.findings}
-    return [each for each in seen.case.findings if each.severity in _BAD and each.code not in explained]
-
-
-_BAD = (Severity.CRITICAL, Severity.UNKNOWN)
+    return [each for each in seen.case.findings if each.severity in ALARMING and each.code not in explained]

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 from rcfail.runs.course import Course
 from rcfail.runs.examining import Examined, Ways, Wish, examine, passing, unexplained
 
+_EVERY_S = 0.5
+_PASSES_S = 10.0
+_TIMEOUTS = 4
+"""An owner of slots stays failed for two node timeouts after the verdict, also where it is heard again
+(clearNodeFailureIfNeeded, cluster_legacy.c)."""
+
 
 def recover(site: Site, wish: Wish, ways: Ways) -> Recovery:
     """Raises CannotSee, NotMeant, Declined, LockHeld, Refused; all of them before anything was sent."""
@@ -87,13 +93,6 @@ def _once_it_passed(site: Site, wish: Wish, ways: Ways, seen: Examined) -> Exami
     with suppress(OutOfTime):
         poll(look, bool, deadline=Deadline.after(longest_s, site.clock), every_s=_EVERY_S, waiting_for=what)
     return last[0]
-
-
-_EVERY_S = 0.5
-_PASSES_S = 10.0
-_TIMEOUTS = 4
-"""An owner of slots stays failed for two node timeouts after the verdict, also where it is heard again
-(clearNodeFailureIfNeeded, cluster_legacy.c)."""
 
 
 def _planned(site: Site, wish: Wish, seen: Examined) -> Recovery:

@@ -14,14 +14,13 @@ from rcfail.clock import Clock, Deadline, poll
 from rcfail.cluster.snapshot import Snapshot
 from rcfail.errors import CannotSee, OutOfTime
 from rcfail.exits import ExitCode
-from rcfail.health.finding import Finding, Severity, SubjectKind
+from rcfail.health.finding import ALARMING, Finding, SubjectKind
 from rcfail.health.wording import counted, listing
 
 WELL_WITHIN_S = 30.0
 """What a failover upsets for a moment is well again by then: links, replicas that copy what they lack."""
 
 _EVERY_S = 0.5
-_BAD = frozenset({Severity.CRITICAL, Severity.UNKNOWN})
 
 
 class Movement(Protocol):
@@ -91,7 +90,7 @@ class Gate:
 
 def news(snapshot: Snapshot, findings: Iterable[Finding], known: frozenset[object]) -> str:
     """The findings that are bad and were not there before; "" for none."""
-    bad = [each for each in findings if each.severity in _BAD and not _keys(snapshot, (each,)) <= known]
+    bad = [each for each in findings if each.severity in ALARMING and not _keys(snapshot, (each,)) <= known]
     if not bad:
         return ""
     first = bad[0]
@@ -105,7 +104,7 @@ def bad_before(findings: Iterable[Finding]) -> tuple[str, ...]:
     bad = [
         f"{each.severity.upper()}: {each.code} {each.subject.address}".strip()
         for each in findings
-        if each.severity in _BAD
+        if each.severity in ALARMING
     ]
     if not bad:
         return ()
@@ -116,7 +115,7 @@ def _keys(snapshot: Snapshot, findings: Iterable[Finding]) -> frozenset[object]:
     """A finding of a shard is named by its primary, and that changes here: so by all of its members."""
     found = set[object]()
     for each in findings:
-        if each.severity not in _BAD:
+        if each.severity not in ALARMING:
             continue
         shard = snapshot.shard_by_node.get(each.subject.id) if each.subject.kind is SubjectKind.SHARD else None  # type: ignore[call-overload]
         members = frozenset((shard.primary_id, *shard.replica_ids)) if shard else each.subject.id

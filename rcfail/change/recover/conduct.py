@@ -108,7 +108,7 @@ def carry_out(
         if action.kind is ActionKind.START:
             stopped = _started(means, snapshot.nodes[action.about], action, number, course, start)
         else:
-            stopped = _sent(means, action, number, course)
+            stopped = _sent(means, action, number, course) if action.sends else None
         run = stopped(action, number, course) if stopped else _followed(means, action, number, course)
     except KeyboardInterrupt:
         if not course.sent and not course.started:
@@ -149,7 +149,7 @@ def _sent(means: Means, action: Action, number: int, course: _Course) -> _Ending
         course.see("sent" if spoken.left else "not sent", _line(each, spoken))
         if (spoken.refused or not spoken.left) and action.kind is not ActionKind.FORGET:
             break
-    return None if not action.sends or any(each.left for each in course.sent) else _nothing_left
+    return None if any(each.left for each in course.sent) else _nothing_left
 
 
 def _line(send: Send, spoken: Spoken) -> str:

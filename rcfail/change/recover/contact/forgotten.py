@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from rcfail.change.checks import Check
 from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
 from rcfail.change.recover.contact import reach
 from rcfail.change.recover.contact.reunion import settling_ms
 from rcfail.change.recover.contact.stakes import stakes, unharmed
-from rcfail.change.recover.expect import Answers, KnownToAll, judged, members
+from rcfail.change.recover.expect import Answers, KnownToAll, members
 from rcfail.change.recover.members import ban
 from rcfail.cluster.dialect import comes_back_running, passes_deletions_on
 from rcfail.cluster.nouns import NodeId
@@ -22,7 +20,6 @@ from rcfail.health.standing import strangers
 from rcfail.health.wording import called, counted, duration, named, rcfail, redis_cli, who
 
 _FINDINGS = ("node-unknown-to-some", "views-differ", "cluster-state-fail", "slots-uncovered")
-_ROUNDED_MS = 15_000
 
 
 class _Forgotten(NamedTuple):
@@ -103,22 +100,11 @@ def _actions(case: Case, found: _Forgotten) -> tuple[Action, ...]:
     snapshot, node = case.snapshot, found.node
     if not any(passes_deletions_on(view.vitals.server) for view in snapshot.by_observer.values()):
         return (_meeting(case, found, found.observers),)
-    since = case.decisions.since_unix_ms or snapshot.taken_at_unix_ms
-    until = since + ban.ban_ms(case) + ban.SLACK_MS
+    until = ban.over_at_unix_ms(case)
     if any(comes_back_running(view.vitals.server) for view in snapshot.by_observer.values()):
         until += settling_ms(snapshot) // 2
-    waits: tuple[Action, ...] = ()
-    if snapshot.taken_at_unix_ms < until:
-        waits = (
-            Action(
-                ActionKind.WAIT,
-                node.node_id,
-                f"wait until all know {called(node)} again, or its ban of {duration(ban.ban_ms(case))} is over",
-                (BackOrFree(node.node_id, until),),
-                aims=("ban",),
-                within_ms=until - snapshot.taken_at_unix_ms + ban.SLACK_MS,
-            ),
-        )
+    title = f"wait until all know {called(node)} again, or its ban of {duration(ban.ban_ms(case))} is over"
+    waits = ban.waiting(snapshot, node.node_id, title, until)
     return (*waits, _meeting(case, found, found.observers[:1]))
 
 
@@ -145,20 +131,3 @@ def _by_hand(snapshot: Snapshot, found: _Forgotten) -> str:
     port = str(found.node.endpoint.port if found.node.endpoint else "PORT")
     meet = redis_cli(sender.endpoint, "CLUSTER", "MEET", "IP", port)
     return f"How the others reach it cannot be told from here. With the address that they reach: {meet}"
-
-
-@dataclass(frozen=True, slots=True)
-class BackOrFree:
-    """All know the node, or no ban of its id can run any more."""
-
-    node: NodeId
-    until_unix_ms: int
-
-    def check(self, snapshot: Snapshot) -> Check:
-        known = KnownToAll(self.node).check(snapshot)
-        left_ms = self.until_unix_ms - snapshot.taken_at_unix_ms
-        if not known.refuses:
-            return judged("back-or-free", True, known.evidence, "")
-        rounded_s = -(-left_ms // _ROUNDED_MS) * _ROUNDED_MS // 1000
-        told = f"{known.evidence}, and a ban may run for up to {rounded_s} s more"
-        return judged("back-or-free", left_ms <= 0, "no ban of it runs any more", told)

@@ -81,6 +81,7 @@ def actions(case: Case, plan: Plan) -> tuple[Action, ...]:
     if plan.others:
         found.append(_others_met(case, plan))
     if found:
+        # Counted once, although a step before the last may be the one that costs it.
         found[-1] = replace(found[-1], loses=tuple(each.losing for each in stakes(case.snapshot, plan.all)))
         found += own_addresses(case, unmet_by_others(case, plan))
     return tuple(found)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rcfail.change.checks import Check, CheckVerdict
+from rcfail.change.recover.action import Action, ActionKind
 from rcfail.change.recover.case import Case, Question
-from rcfail.change.recover.expect import judged, tables
+from rcfail.change.recover.expect import KnownToAll, judged, tables
 from rcfail.cluster.dialect import ban_is_configured
 from rcfail.cluster.nouns import NodeId
 from rcfail.cluster.snapshot import Snapshot
@@ -40,6 +41,11 @@ def ban_ms(case: Case) -> int:
     return min(_LONGEST_MS, max([BAN_MS] * others + said, default=BAN_MS))
 
 
+def over_at_unix_ms(case: Case) -> int:
+    """From when on no ban can run that did when this run first looked: nobody says when an id was forgotten."""
+    return (case.decisions.since_unix_ms or case.snapshot.taken_at_unix_ms) + ban_ms(case) + SLACK_MS
+
+
 def _told_ms(case: Case, question: Question) -> int:
     reply = case.replies.get(question)
     text = reply[1] if isinstance(reply, tuple) and len(reply) == 2 else ""
@@ -70,12 +76,40 @@ class StaysForgotten:
             return _no(f"{listing(f'node {each[:8]}' for each in back)} is listed again, some node was not told of it")
         left_ms = self.until_unix_ms - snapshot.taken_at_unix_ms
         if left_ms > 0:
-            rounded_s = -(-left_ms // _ROUNDED_MS) * _ROUNDED_MS // 1000
-            return _no(f"no node lists {name}, its ban runs for up to {rounded_s} s more")
+            return _no(f"no node lists {name}, its ban runs for up to {_rounded_s(left_ms)} s more")
         return judged("stays-forgotten", True, f"no node lists {name}, also after its ban", "")
 
     def _back(self, snapshot: Snapshot) -> tuple[NodeId, ...]:
         return tuple(each for each in snapshot.nodes if each not in self.known and each not in snapshot.by_observer)
+
+
+@dataclass(frozen=True, slots=True)
+class BackOrFree:
+    """All know the node, or no ban of its id can run any more."""
+
+    node: NodeId
+    until_unix_ms: int
+
+    def check(self, snapshot: Snapshot) -> Check:
+        known = KnownToAll(self.node).check(snapshot)
+        left_ms = self.until_unix_ms - snapshot.taken_at_unix_ms
+        if not known.refuses:
+            return judged("back-or-free", True, known.evidence, "")
+        told = f"{known.evidence}, and a ban may run for up to {_rounded_s(left_ms)} s more"
+        return judged("back-or-free", left_ms <= 0, "no ban of it runs any more", told)
+
+
+def waiting(snapshot: Snapshot, node_id: NodeId, title: str, until_unix_ms: int) -> tuple[Action, ...]:
+    """Until all know it again, or no ban of it can run any more; nothing where that is so by the clock."""
+    left_ms = until_unix_ms - snapshot.taken_at_unix_ms
+    if left_ms <= 0:
+        return ()
+    expects = (BackOrFree(node_id, until_unix_ms),)
+    return (Action(ActionKind.WAIT, node_id, title, expects, aims=("ban",), within_ms=left_ms + SLACK_MS),)
+
+
+def _rounded_s(left_ms: int) -> int:
+    return -(-left_ms // _ROUNDED_MS) * _ROUNDED_MS // 1000
 
 
 def _no(text: str) -> Check:

@@ -17,6 +17,7 @@ from rcfail.cluster.succession import node_timeouts_ms
 from rcfail.health.standing import Standing, dead_for_ms, standings
 from rcfail.health.wording import answering, called, counted, duration, named, rcfail, slots_text, tally, who
 
+_SLACK_MS = 10_000
 _NO_WAY_BACK = (Standing.REPLACED, Standing.NO_ADDRESS)
 
 
@@ -149,7 +150,6 @@ def _missed(snapshot: Snapshot, node: Node) -> Action:
     )
 
 
-_SLACK_MS = 10_000
 _FINDINGS = ("node-ghost", "node-noaddr", "node-id-changed", "node-unknown-to-some")
 
 

@@ -136,7 +136,8 @@ def _at_stake(snapshot: Snapshot, node: Node, primary: Node) -> str:
     save = redis_cli(node.endpoint, "BGSAVE")
     return (
         f". Its primary holds {held}, and nothing shows that its own are among them: with the link comes a full copy "
-        f"in their place. If they may be what is wanted, save them first ({save}) and keep a copy of that file"
+        f"in their place. If they may be what is wanted, save them first ({save}), and when INFO says "
+        "rdb_bgsave_in_progress:0 take that file elsewhere, for the copy may be written over it"
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from rcfail.change.recover.action import Action, ActionKind, Expectation, Send
 from rcfail.change.recover.case import Case, Question
 from rcfail.change.recover.condition import Condition, ConditionCode
-from rcfail.change.recover.contact.forgotten import BackOrFree
 from rcfail.change.recover.contact.meeting import meeting, place_of
 from rcfail.change.recover.expect import (
     Alone,
@@ -206,22 +205,10 @@ def _way_back(case: Case, order: Order, node: Node, old: NodeId | None, *, done:
 def _after_ban(case: Case, order: Order, node: Node) -> Iterator[Action]:
     """Who keeps its id and is forgotten already may be banned still, and nobody says until when: the others would not
     let it in, and from 7.2 on tell each other to forget it again."""
-    snapshot = case.snapshot
-    lists = set(_listing(snapshot, node.node_id))
-    since = case.decisions.since_unix_ms or snapshot.taken_at_unix_ms
-    until = since + ban.ban_ms(case) + ban.SLACK_MS
-    if snapshot.taken_at_unix_ms >= until or all(
-        each in lists or each == node.node_id for each, _ in members(snapshot)
-    ):
-        return
-    yield Action(
-        ActionKind.WAIT,
-        order.node,
-        f"wait until no ban of {called(node)} can run any more, up to {duration(ban.ban_ms(case))}",
-        (BackOrFree(node.node_id, until),),
-        aims=("ban",),
-        within_ms=until - snapshot.taken_at_unix_ms + ban.SLACK_MS,
-    )
+    lists = {node.node_id, *_listing(case.snapshot, node.node_id)}
+    if any(each not in lists for each, _ in members(case.snapshot)):
+        title = f"wait until no ban of {called(node)} can run any more, up to {duration(ban.ban_ms(case))}"
+        yield from ban.waiting(case.snapshot, order.node, title, ban.over_at_unix_ms(case))
 
 
 def _condition(case: Case, order: Order, node: Node, steps: tuple[Action, ...]) -> Condition:

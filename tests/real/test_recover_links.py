@@ -89,7 +89,7 @@ def test_the_link_to_a_primary_that_came_back_empty_stays_down(lab: LabMaker, tm
 @pytest.mark.long
 def test_copies_that_never_end(lab: LabMaker, tmp_path: Path) -> None:
     """A slow copy, a small buffer for what is written meanwhile, and somebody who writes all the time."""
-    small = ("repl-backlog-size 16kb", "client-output-buffer-limit replica 64kb 0 0", "rdb-key-save-delay 2000")
+    small = ("repl-backlog-size 16kb", "client-output-buffer-limit replica 64kb 0 0", "rdb-key-save-delay 20000")
     one = lab(node_timeout_ms=10_000, conf=("repl-diskless-sync yes", "repl-diskless-sync-delay 0", *small))
     operator, replica = Operator(one, tmp_path), one.replica_of("n1")
     fill(one, "n1", 500)

@@ -150,7 +150,7 @@ def _answer(told: Recovery) -> tuple[str, Style, str]:
             return "REFUSED", Style.BAD, f"nothing was sent: {conditions}, and none that rcfail may end by itself now"
     word, style = heading(told.exit_code)
     ended = f"{told.done} of {counted(max(len(told.actions), len(told.runs)), 'step')} done"
-    if spared := _spared(told):
+    if spared := len(_spared(told)):
         ended += f", {spared} came by itself" if spared == 1 else f", {spared} came by themselves"
     why = f": {told.stopped}" if told.stopped else ""
     left = f"; {counted(len(told.left), 'condition')} left" if told.left else ""
@@ -166,11 +166,14 @@ def _mended(told: Recovery) -> str:
     return total if able == len(told.conditions) else f"{able} of {total}"
 
 
-def _spared(told: Recovery) -> int:
-    """How many steps were planned and became needless: nothing stopped the run, and all that was begun is done."""
+def _spared(told: Recovery) -> tuple[Action, ...]:
+    """Steps that were planned and became needless: nothing stopped the run, all that was begun is done, and what they
+    were to end is over. Who comes back while he is to be forgotten is still there, as another case."""
     if told.stopped or told.done != len(told.runs):
-        return 0
-    return max(0, len(told.actions) - len(told.runs))
+        return ()
+    begun, left = {each.action.key for each in told.runs}, {each.key for each in told.left}
+    over = (each for each in told.conditions if each.key not in left)
+    return tuple(action for each in over for action in each.actions if action.key not in begun)
 
 
 def _runs(told: Recovery, width: int) -> Iterator[Line]:
@@ -180,10 +183,10 @@ def _runs(told: Recovery, width: int) -> Iterator[Line]:
         yield from wrapped(_came_of(each), width, first=lead, indent=_NUMBER + 2)
         if each.hint:
             yield from wrapped(f"hint: {each.hint}", width, first=line(" " * (_NUMBER + 2)), indent=_NUMBER + 2)
-    begun = {each.action.key for each in told.runs}
+    begun, spared = {each.action.key for each in told.runs}, _spared(told)
     for action in told.actions:
         if action.key not in begun and told.exit_code is not ExitCode.OK:
-            word = "BY ITSELF" if _spared(told) else "NOT BEGUN"
+            word = "BY ITSELF" if action in spared else "NOT BEGUN"
             lead = line(" " * (_NUMBER + 2), Span(word, Style.DIM), "  ")
             yield from wrapped(action.title, width, first=lead, indent=_NUMBER + 2)
 

@@ -187,3 +187,13 @@ def test_a_step_that_became_needless_is_not_called_undone() -> None:
     stopped = rows(recovery_page(replace(told, stopped="interrupted"), 80))
     assert "NOT BEGUN  let all nodes forget c1000000" in stopped
     assert "by itself" not in stopped
+
+
+def test_a_step_whose_condition_is_still_there_did_not_come_by_itself() -> None:
+    """Who was to be forgotten came back while the question was asked: he is refused now, and nothing was done."""
+    (condition,) = PAGES["allowed"].conditions[:1]
+    still = replace(condition, actions=(), advice="Stop its process")
+    page = rows(recovery_page(Recovery(Turn.RAN, SNAPSHOT, (condition,), (PASSED,), (), (still,)), 80))
+    assert "NOT BEGUN" in page
+    assert "BY ITSELF" not in page
+    assert "by itself" not in page.splitlines()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,9 @@ from rcfail.commands.consent import insist_on_consent
 from rcfail.commands.series_options import witness
 from rcfail.commands.stopping import Stopping
 from rcfail.errors import Declined
-from rcfail.render.facts import cluster_name
+from rcfail.health.standing import strangers
+from rcfail.health.wording import called
+from rcfail.render.facts import cluster_name, stray_notes
 from rcfail.render.inert import inert
 from rcfail.render.outcome import Outcome
 from rcfail.render.recovery_json import recovery_data
@@ -76,8 +78,16 @@ def outcome_of(command: str, settings: Settings, told: Recovery) -> Outcome:
         text=lambda width: recovery_page(told, width),
         data=partial(recovery_data, told),
         cluster=cluster_name(told.snapshot),
-        notes=(*settings.target.notes, *told.notes),
+        notes=(*settings.target.notes, *told.notes, *stray_notes(told.snapshot), *_outsiders(told)),
     )
+
+
+def _outsiders(told: Recovery) -> Iterator[str]:
+    """Nodes that were met outside of the cluster, such as one that --at names, and that no plan takes in."""
+    meant = {node_id for each in (*told.conditions, *told.left) for node_id in each.nodes}
+    for node in strangers(told.snapshot):
+        if node.node_id not in meant:
+            yield f"{called(node)} answers and is alone, outside of the cluster; nothing here takes it in"
 
 
 def _said(node: Node, row: str) -> None:

@@ -159,5 +159,5 @@ def _name_them(case: Case, lost: tuple[Node, ...]) -> str:
     place = next((view.endpoint for view in case.snapshot.views if view.reply is not None), None)
     again = rcfail("recover", place, "--at", "HOST:PORT", "--dry-run")
     more = "; --at may be given again, or name a file with one address a line" if len(lost) > 1 else ""
-    who = "them" if len(lost) > 1 else "it"
+    who = "they" if len(lost) > 1 else "it"
     return f"Say where {who} can be found now, by the address of the pod or container: {again}{more}"
